@@ -239,16 +239,12 @@ class Batch:
 
     def select(self, paths: Sequence[str]) -> Batch:
         """Keep only the given fields (`"particle.pt"`) and whole collections (`"jet"`), in schema order."""
-        collections, out = [], {}
-        for c in self.schema.collections:
-            keep = [i for i, f in enumerate(c.fields) if c.name in paths or f"{c.name}.{f.name}" in paths]
-            if keep:
-                collections.append(Collection(name=c.name, fields=tuple(c.fields[i] for i in keep), single=c.single))
-                out[c.name] = self.collections[c.name].with_values(self.collections[c.name].values[:, keep])
-        for p in paths:
-            if p not in self.schema:
-                self.schema.field(p)
-        return Batch(Schema(name=self.schema.name, collections=tuple(collections)), out)
+        schema = self.schema.select(paths)
+        out = {}
+        for c in schema.collections:
+            keep = [self.schema[c.name].index(name) for name in c.names]
+            out[c.name] = self.collections[c.name].with_values(self.collections[c.name].values[:, keep])
+        return Batch(schema, out)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Copy to a device."""

@@ -7,6 +7,7 @@ checkpoint, and two of them can be compared: that is how a model refuses data it
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -168,6 +169,19 @@ class Schema:
         if not dot:
             raise ValueError(f"expected a path 'collection.field', got {path!r}")
         return self[name][field]
+
+    def select(self, paths: Sequence[str]) -> Schema:
+        """Only the given fields (`"particle.pt"`) and whole collections (`"jet"`), in the order of this schema.
+
+        Raises:
+            ValueError: If there is no such field or collection.
+        """
+        for p in paths:
+            if p not in self:
+                self.field(p)
+        kept = {c: [f for f in c.fields if c.name in paths or f"{c.name}.{f.name}" in paths] for c in self.collections}
+        made = tuple(Collection(name=c.name, fields=tuple(f), single=c.single) for c, f in kept.items() if f)
+        return Schema(name=self.name, collections=made)
 
     def replace(self, collection: Collection) -> Schema:
         """The same schema with one collection added, or exchanged for the one of the same name."""

@@ -1,0 +1,130 @@
+"""What every reader of a file format offers: a schema, a length, and batches in bounded memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Literal, Self
+
+from lpm.data.batch import Batch
+from lpm.data.check import bad_events, first_fault
+from lpm.data.schema import Schema
+
+__all__ = ["OnBad", "Reader"]
+
+OnBad = Literal["stop", "skip", "keep"]
+"""What to do with an event that cannot be used: raise, leave it out and count it, or hand it on."""
+
+
+class Reader(ABC):
+    """One open file of B events.
+
+    A format is one subclass: it recognises its files (`sniff`), says what they hold (`schema`, `len`) and reads a
+    range of events (`read`). Opening reads no event.
+
+    Args:
+        path: The file.
+        tree: Name of the tree, table or group inside the file, where a file may hold several; None for the usual one.
+        on_bad: What `batches` does with events that cannot be used.
+
+    Attributes:
+        schema: What the file holds.
+        skipped: Events left out so far under `on_bad="skip"`.
+
+    Raises:
+        ValueError: If the file is damaged or lacks what the format needs.
+    """
+
+    format: ClassVar[str]
+    schema: Schema
+
+    def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
+        self.path = Path(path)
+        self.tree = tree
+        self.on_bad = on_bad
+        self.skipped = 0
+
+    @classmethod
+    @abstractmethod
+    def sniff(cls, path: Path) -> bool:
+        """Whether the content of the file (not its name) is of this format. Raises nothing on other formats."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, start: int, stop: int, columns: Sequence[str] | None = None) -> Batch:
+        """Events start ≤ i < stop as they are in the file; `columns` as in `Schema.select`."""
+
+    @property
+    def groups(self) -> list[tuple[int, int]]:
+        """Ranges of events that are cheap to read at one go."""
+        return [(i, min(i + 10_000, len(self))) for i in range(0, len(self), 10_000)]
+
+    def batches(
+        self, start: int = 0, stop: int | None = None, size: int = 10_000, columns: Sequence[str] | None = None
+    ) -> Iterator[Batch]:
+        """Events start ≤ i < stop, in order.
+
+        Args:
+            start: First event.
+            stop: One past the last event, or None for all.
+            size: Most events in one batch.
+            columns: Fields (`"particle.pt"`) and collections (`"jet"`) to read, or None for all.
+
+        Yields:
+            Batches of at most `size` events; shorter where a group of the file ends or events were left out.
+
+        Raises:
+            ValueError: If the file is damaged, or an event cannot be used and `on_bad` is "stop".
+        """
+        stop = len(self) if stop is None else min(stop, len(self))
+        for a in range(max(start, 0), stop, size):
+            batch = self._read_or_explain(a, min(a + size, stop), columns)
+            if batch := self._checked(batch, a):
+                yield batch
+
+    def close(self) -> None:
+        """Let go of the file."""
+        return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_or_explain(self, start: int, stop: int, columns: Sequence[str] | None) -> Batch:
+        try:
+            return self.read(start, stop, columns)
+        except Exception as error:
+            if isinstance(error, ValueError) and str(error).startswith(str(self.path)):
+                raise
+            raise ValueError(f"{self.path}: entries {start} to {stop - 1}: {reason(error)}; {REMEDY}") from error
+
+    def _checked(self, batch: Batch, start: int) -> Batch:
+        if self.on_bad == "keep":
+            return batch
+        bad = bad_events(batch)
+        if not bool(bad.any()):
+            return batch
+        if self.on_bad == "stop" and (fault := first_fault(batch)):
+            raise ValueError(
+                f"{self.path}: entry {start + fault.event}: {fault.text}; mend the file or leave such events out (skip)"
+            )
+        self.skipped += int(bad.sum())
+        return batch[~bad]
+
+
+REMEDY = "the file is damaged or cut short: fetch or write it again"
+"""What to do about a file that cannot be read."""
+
+
+def reason(error: BaseException) -> str:
+    """The message of an exception in one short line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
