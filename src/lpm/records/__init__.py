@@ -1,0 +1,1 @@
+"""What happened: configurations as JSON, content hashes, the environment, energy, and the append-only run record."""

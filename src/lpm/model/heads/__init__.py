@@ -1,0 +1,28 @@
+"""Questions one can ask of the backbone. A head is built from its frozen configuration; these are all of them."""
+
+from __future__ import annotations
+
+from lpm.model.heads.base import Head
+from lpm.model.heads.classify import Classify, ClassifyConfig
+from lpm.model.heads.next_token import NextToken, NextTokenConfig
+from lpm.model.heads.regress import Regress, RegressConfig
+from lpm.model.heads.unmask import Unmask, UnmaskConfig
+
+__all__ = [
+    "HEADS",
+    "Classify",
+    "ClassifyConfig",
+    "Head",
+    "HeadConfig",
+    "NextToken",
+    "NextTokenConfig",
+    "Regress",
+    "RegressConfig",
+    "Unmask",
+    "UnmaskConfig",
+]
+
+HeadConfig = ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig
+
+HEADS = {"classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask}
+"""All heads by name, for tests and documentation."""

@@ -1,0 +1,160 @@
+"""One transformer over sets and sequences: embedded tokens in, hidden states out.
+
+Pre-norm blocks with RMSNorm, QK-norm and SwiGLU (or GELU), on packed sequences. No positional encoding: rows are a set,
+and in a causal view the order shows itself.
+
+Shapes: S packed positions, D width, H heads, E head width, A rows already in the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lpm.model.attention import Plan, attend
+
+__all__ = ["Backbone", "BackboneConfig", "Cache"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """Size of the transformer.
+
+    Args:
+        width: Width of the hidden states; a multiple of `heads`.
+        depth: Number of blocks.
+        heads: Attention heads.
+        mlp: `swiglu` or `gelu`.
+        registers: Prefix tokens beside the event token, scratch space of the model.
+        dropout: Probability of dropping an entry of each block's two outputs.
+
+    Raises:
+        ValueError: If the heads do not divide the width.
+    """
+
+    width: int = 128
+    depth: int = 4
+    heads: int = 4
+    mlp: Literal["swiglu", "gelu"] = "swiglu"
+    registers: int = 1
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}; choose one that is")
+
+    @classmethod
+    def sized(cls, size: int) -> BackboneConfig:
+        """The one dial: `size` blocks of width 32 × `size`, heads of width 32.
+
+        Example:
+            >>> BackboneConfig.sized(4)
+            BackboneConfig(width=128, depth=4, heads=4, mlp='swiglu', registers=1, dropout=0.0)
+        """
+        return cls(width=32 * size, depth=size, heads=size)
+
+    @property
+    def hidden(self) -> int:
+        """Width inside the feed-forward layer: 4 D, or 8/3 D for SwiGLU, which has three matrices instead of two."""
+        return 4 * self.width if self.mlp == "gelu" else 32 * round(self.width * 8 / 3 / 32)
+
+
+class Cache:
+    """Keys and values of the positions seen so far, of events that grow in step.
+
+    Args:
+        config: The backbone's.
+        events: Number of events.
+        capacity: Positions at most.
+        like: A tensor of the device and type to use.
+    """
+
+    def __init__(self, config: BackboneConfig, events: int, capacity: int, like: Tensor) -> None:
+        shape = (config.depth, 2, events, config.heads, capacity, config.width // config.heads)
+        self.kv, self.length = like.new_empty(shape), 0
+
+    def keep(self, events: Tensor) -> None:
+        """Drop all events but those at the given int64 places."""
+        self.kv = self.kv[:, :, events]
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward layer, each behind a norm and beside a residual path."""
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        c, self.config = config, config
+        self.norm1, self.norm2 = nn.RMSNorm(c.width, eps=1e-6), nn.RMSNorm(c.width, eps=1e-6)
+        self.qkv, self.out = nn.Linear(c.width, 3 * c.width, bias=False), nn.Linear(c.width, c.width, bias=False)
+        self.norm_q, self.norm_k = (nn.RMSNorm(c.width // c.heads, eps=1e-6) for _ in range(2))
+        inner = c.hidden * (2 if c.mlp == "swiglu" else 1)
+        self.up, self.down = nn.Linear(c.width, inner, bias=False), nn.Linear(c.hidden, c.width, bias=False)
+        self.drop = nn.Dropout(c.dropout)
+
+    def _qkv(self, x_SD: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm1(x_SD)).unflatten(-1, (3, self.config.heads, -1)).unbind(-3)
+        return torch.stack([self.norm_q(q), self.norm_k(k), v], -3)
+
+    def _mlp(self, x_SD: Tensor) -> Tensor:
+        y = self.up(self.norm2(x_SD))
+        if self.config.mlp == "gelu":
+            y = F.gelu(y)
+        else:
+            gate, value = y.chunk(2, -1)
+            y = F.silu(gate) * value
+        out: Tensor = self.down(y)
+        return out
+
+    def forward(self, x_SD: Tensor, plan: Plan, causal: bool, bias: list[Tensor] | None = None) -> Tensor:
+        """Hidden states (S, D) of a packed batch."""
+        y_SHE = attend(self._qkv(x_SD), plan, causal, bias)
+        x_SD = x_SD + self.drop(self.out(y_SHE.flatten(1)))
+        out: Tensor = x_SD + self.drop(self._mlp(x_SD))
+        return out
+
+    def step(self, x_BD: Tensor, kv_2BHAE: Tensor, at: int, bias_BHA: Tensor | None = None) -> Tensor:
+        """Hidden state (B, D) of one more position of each event; its key and value are stored at place `at`."""
+        q_BHE, k_BHE, v_BHE = self._qkv(x_BD).unbind(-3)
+        kv_2BHAE[0, :, :, at], kv_2BHAE[1, :, :, at] = k_BHE, v_BHE
+        mask = None if bias_BHA is None else bias_BHA[:, :, None]
+        y = F.scaled_dot_product_attention(
+            q_BHE[:, :, None], kv_2BHAE[0, :, :, : at + 1], kv_2BHAE[1, :, :, : at + 1], attn_mask=mask
+        )
+        x_BD = x_BD + self.out(y.flatten(1))
+        return x_BD + self._mlp(x_BD)
+
+
+class Backbone(nn.Module):
+    """The blocks and a last norm."""
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        for name, p in self.named_parameters():
+            if p.ndim == 2:
+                # Outputs into the residual path are scaled down, so that its variance does not grow with depth
+                # (Radford et al. 2019).
+                scale = (2 * config.depth) ** -0.5 if name.endswith(("out.weight", "down.weight")) else 1.0
+                nn.init.normal_(p, std=scale * p.shape[1] ** -0.5)
+
+    def forward(self, x_SD: Tensor, plan: Plan, causal: bool, bias: list[Tensor] | None = None) -> Tensor:
+        """Hidden states (S, D) of embedded tokens (S, D)."""
+        for block in self.blocks:
+            x_SD = block(x_SD, plan, causal, bias)
+        out: Tensor = self.norm(x_SD)
+        return out
+
+    def step(self, x_BD: Tensor, cache: Cache, bias_BHA: Tensor | None = None) -> Tensor:
+        """Hidden state (B, D) of one more position of each event; equal to `forward` with `causal=True`."""
+        for block, kv in zip(self.blocks, cache.kv, strict=True):
+            assert isinstance(block, Block)
+            x_BD = block.step(x_BD, kv, cache.length, bias_BHA)
+        cache.length += 1
+        out: Tensor = self.norm(x_BD)
+        return out

@@ -1,0 +1,80 @@
+"""What comes next? The head that makes the model generate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lpm.data.batch import Batch, Ragged
+from lpm.model.heads.base import Head
+from lpm.model.heads.chain import CodeChain
+from lpm.model.packing import Hidden
+from lpm.model.view import Streams, View
+from lpm.tokens import Tokenizer
+
+__all__ = ["NextToken", "NextTokenConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextTokenConfig:
+    """Next-token prediction of one collection whose tokenizer has codes.
+
+    Args:
+        of: The collection.
+        typical: Typical number of tokens of an event. The loss is divided by it, which brings it to order one.
+    """
+
+    of: str
+    typical: float = 50.0
+
+    def build(self, width: int, tokenizers: dict[str, Tokenizer]) -> NextToken:
+        """The head, for a backbone of the given width."""
+        return NextToken(self, width, tokenizers[self.of].vocab)
+
+
+class NextToken(Head):
+    """Likelihood of the whole event: of each token given those before, and of the end.
+
+    Raises:
+        ValueError: If the collection's tokenizer has no codes to predict.
+    """
+
+    view = View(causal=True, conditioned=True)
+
+    def __init__(self, config: NextTokenConfig, width: int, vocab: tuple[int, ...]) -> None:
+        super().__init__()
+        if not vocab:
+            raise ValueError(
+                f"next token of {config.of}: its tokenizer has no codes; use a binned, hybrid or quantised one"
+            )
+        self.config = config
+        self.chain, self.stop = CodeChain(width, vocab), nn.Linear(width, 1)
+        nn.init.zeros_(self.stop.weight)
+        nn.init.constant_(self.stop.bias, -3.0)  # about one end in twenty tokens
+
+    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Tensor:
+        """(B,) negative log-likelihood of the event in nats, divided by `typical`."""
+        tokens, of = streams[self.config.of], self.config.of
+        assert tokens.codes is not None
+        before_TD = hidden.before(of)
+        more_T = self.chain.loss(before_TD, tokens.codes) + F.softplus(self.stop(before_TD)[:, 0].float())
+        end_B = F.softplus(-self.stop(hidden.end(of))[:, 0].float())
+        return (Ragged(more_T, tokens.offsets).sum() + end_B) / self.config.typical
+
+    def predict(self, hidden: Hidden, streams: Streams) -> Tensor:
+        """(T,) negative log-probability of each token: how surprising each particle is."""
+        tokens = streams[self.config.of]
+        assert tokens.codes is not None
+        return self.chain.loss(hidden.before(self.config.of), tokens.codes)
+
+    def sample(
+        self, h_BD: Tensor, draw: Callable[[Tensor], Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Codes (B, K) of the next token of each event, and (B,) whether the event has ended instead."""
+        p_B = torch.sigmoid(self.stop(h_BD)[:, 0].float())
+        ended_B = torch.rand(p_B.shape, generator=generator).to(p_B.device) < p_B
+        return self.chain.sample(h_BD, draw), ended_B

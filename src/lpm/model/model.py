@@ -1,0 +1,176 @@
+"""Tokenizers, one backbone, many heads.
+
+Shapes: B events, S packed positions, P prefix tokens, D width, T rows of one collection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lpm.data.batch import Batch
+from lpm.data.schema import Schema
+from lpm.model.attention import plan
+from lpm.model.backbone import Backbone, BackboneConfig
+from lpm.model.embed import Condition, Embed
+from lpm.model.heads import Head, HeadConfig
+from lpm.model.heads.base import class_index
+from lpm.model.packing import Hidden, Layout
+from lpm.model.pairs import PairBias, PairBiasConfig
+from lpm.model.view import Streams, View
+from lpm.tokens import Tokenizer, TokenizerConfig
+from lpm.tokens.base import gather_fields
+
+__all__ = ["ConditionConfig", "Model", "ModelConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionConfig:
+    """A category that generation can be conditioned on.
+
+    Args:
+        field: Path of the category. It may be truth: only heads whose view is `conditioned` see it.
+        classes: Names of the classes.
+        drop: Probability in training that the class is not said.
+    """
+
+    field: str
+    classes: tuple[str, ...]
+    drop: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that makes a model but its weights and schema.
+
+    Args:
+        backbone: Size of the transformer.
+        tokenizers: {collection: tokenizer}; the collections are laid out in this order.
+        heads: {name: head}.
+        pairs: Pairwise physics bias, or None.
+        condition: Category to generate by, or None.
+    """
+
+    backbone: BackboneConfig
+    tokenizers: dict[str, TokenizerConfig]
+    heads: dict[str, HeadConfig]
+    pairs: PairBiasConfig | None = None
+    condition: ConditionConfig | None = None
+
+
+class Model(nn.Module):
+    """tokenizers → view → backbone → heads.
+
+    Args:
+        config: What to build.
+        schema: What the data mean; fields that the tokenizers read must be in it and must not be truth.
+
+    Raises:
+        ValueError: If a tokenizer reads a field that is missing or truth.
+    """
+
+    def __init__(self, config: ModelConfig, schema: Schema) -> None:
+        super().__init__()
+        self.config, self.schema = config, schema
+        built: dict[str, Tokenizer] = {n: t.build() for n, t in config.tokenizers.items()}
+        self.tokenizers, width = nn.ModuleDict(built), config.backbone.width
+        for name, tokenizer in built.items():
+            if name != tokenizer.collection:
+                raise ValueError(f"tokenizer under {name!r} reads {tokenizer.collection!r}; use the collection's name")
+            for field in tokenizer.schema(schema).fields:
+                if field.truth:
+                    raise ValueError(
+                        f"{name}.{field.name} is truth: a tokenizer must not see it; ask for it with a head"
+                    )
+        self.embeds = nn.ModuleDict({n: Embed(width, t.width, t.vocab) for n, t in built.items()})
+        self.prefix = nn.Parameter(torch.randn(1 + config.backbone.registers, width) * 0.5)
+        self.backbone = Backbone(config.backbone)
+        self.pairs = PairBias(config.pairs, config.backbone.heads) if config.pairs else None
+        c = config.condition
+        self.condition = Condition(width, len(c.classes), c.drop) if c else None
+        self.heads = nn.ModuleDict({n: h.build(width, built) for n, h in config.heads.items()})
+
+    def tokenizer(self, name: str) -> Tokenizer:
+        """The tokenizer of a collection."""
+        out = self.tokenizers[name]
+        assert isinstance(out, Tokenizer)
+        return out
+
+    def head(self, name: str) -> Head:
+        """The head of a name.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if name not in self.heads:
+            raise ValueError(f"the model has no head {name!r}; it has: {', '.join(self.heads)}")
+        out = self.heads[name]
+        assert isinstance(out, Head)
+        return out
+
+    def encode(self, batch: Batch) -> Streams:
+        """Tokens of each collection that the model reads."""
+        with torch.no_grad():
+            return {n: self.tokenizer(n).encode(batch) for n in self.tokenizers}
+
+    def hidden(self, batch: Batch, streams: Streams, view: View) -> Hidden:
+        """Hidden states of one forward pass over tokens as seen through `view`."""
+        layout = Layout.of({n: s.offsets for n, s in streams.items()}, len(self.prefix))
+        x_SD = self.prefix.new_empty(int(layout.offsets[-1]), self.prefix.shape[1])
+        prefix_BPD = self.prefix.expand(len(batch), -1, -1)
+        if self.condition is not None and view.conditioned:
+            prefix_BPD = torch.cat([prefix_BPD[:, :1] + self._said(batch)[:, None], prefix_BPD[:, 1:]], 1)
+        x_SD = x_SD.index_copy(0, layout.prefix.flatten(), prefix_BPD.flatten(0, 1))
+        for name, tokens in streams.items():
+            x_SD = x_SD.index_copy(0, layout.rows[name], self.embeds[name](tokens).to(x_SD.dtype))
+        # The packed kernel of CUDA takes half precision only and no bias; all else goes by length groups.
+        packed = x_SD.is_cuda and torch.is_autocast_enabled("cuda") and self.pairs is None
+        p = plan(layout.offsets, grouped=not packed)
+        bias = None
+        if self.pairs is not None:
+            kinematics_S3, real_S = self._kinematics(batch, streams, layout)
+            bias = self.pairs(kinematics_S3, real_S, p, view.causal)
+        return Hidden(self.backbone(x_SD, p, view.causal, bias), layout)
+
+    def _said(self, batch: Batch) -> Tensor:
+        assert self.config.condition is not None
+        assert self.condition is not None
+        c = self.config.condition
+        out: Tensor = self.condition(class_index(batch, c.field, c.classes, {}).float())
+        return out
+
+    def _kinematics(self, batch: Batch, streams: Streams, layout: Layout) -> tuple[Tensor, Tensor]:
+        assert self.config.pairs is not None
+        c, tokens = self.config.pairs, streams[self.config.pairs.of]
+        names = tuple(path.split(".")[1] for path in (c.pt, c.eta, c.phi))
+        rows, at = gather_fields(batch, c.of, names).values, layout.rows[c.of]
+        seen = torch.ones_like(at, dtype=torch.bool) if tokens.hidden is None else ~tokens.hidden
+        size = int(layout.offsets[-1])
+        kinematics = rows.new_zeros(size, 3).index_copy(0, at, rows)
+        return kinematics, seen.new_zeros(size).index_copy(0, at, seen)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss of each head for each event, {name: (B,)}. Heads with equal views share one pass."""
+        streams = self.encode(batch)
+        views: dict[View, list[str]] = {}
+        for name in self.heads:
+            views.setdefault(self.head(name).view, []).append(name)
+        losses: dict[str, Tensor] = {}
+        for view, names in views.items():
+            seen = view(streams)
+            hidden = self.hidden(batch, seen, view)
+            losses |= {n: self.head(n).loss(hidden, seen, batch) for n in names}
+        return losses
+
+    @torch.no_grad()
+    def predict(self, batch: Batch, names: tuple[str, ...] = ()) -> dict[str, Tensor]:
+        """Answers of the named heads, or of all. What each holds, its head's `predict` says."""
+        streams = self.encode(batch)
+        out = {}
+        for name in names or tuple(self.heads):
+            head = self.head(name)
+            seen = head.view(streams)
+            out[name] = head.predict(self.hidden(batch, seen, head.view), seen)
+        return out

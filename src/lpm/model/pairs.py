@@ -1,0 +1,102 @@
+r"""Pairwise physics as an attention bias, after the Particle Transformer (Qu, Li, Qian, arXiv 2202.03772, eq. 3).
+
+For particles a and b, with :math:`\Delta = \sqrt{(y_a-y_b)^2+(\phi_a-\phi_b)^2}`,
+
+.. math:: \ln\Delta,\quad \ln k_T = \ln(\min(p_{Ta},p_{Tb})\Delta),\quad
+          \ln z = \ln\frac{\min(p_{Ta},p_{Tb})}{p_{Ta}+p_{Tb}},\quad \ln m^2
+
+are mapped by a small network to one number a head, which is added to the attention logits of every layer. Here the
+mass is that of two massless particles, :math:`m^2 = 2 p_{Ta}p_{Tb}(\cosh\Delta\eta-\cos\Delta\phi)`, and
+pseudorapidity stands for rapidity, so that transverse momentum and relative angles suffice.
+
+Shapes: G events of one length group, L its longest, H heads, T rows of the collection, S packed positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lpm.model.attention import Group, Plan
+from lpm.physics.kinematics import delta_phi
+
+__all__ = ["PairBias", "PairBiasConfig", "pair_features"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairBiasConfig:
+    """Pairwise bias of one collection.
+
+    Args:
+        of: The collection whose rows interact.
+        pt: Path of the transverse momentum in GeV.
+        eta: Path of the (relative) pseudorapidity.
+        phi: Path of the (relative) azimuth in rad.
+        width: Width of the hidden layer of the network.
+    """
+
+    of: str
+    pt: str
+    eta: str
+    phi: str
+    width: int = 32
+
+
+def pair_features(a: Tensor, b: Tensor) -> Tensor:
+    """(ln Δ, ln kT, ln z, ln m²) of particles a and b, each (..., 3): pt, eta, phi. Returns (..., 4).
+
+    Example:
+        >>> a, b = torch.tensor([2.0, 0.0, 0.0]), torch.tensor([6.0, 0.3, 0.4])
+        >>> [round(x, 3) for x in pair_features(a, b).exp()[:3].tolist()]  # Δ = 0.5, kT = 2 × 0.5, z = 2/8
+        [0.5, 1.0, 0.25]
+    """
+    deta, dphi = a[..., 1] - b[..., 1], delta_phi(a[..., 2], b[..., 2])
+    delta = torch.hypot(deta, dphi).clamp_min(1e-6)
+    low = torch.minimum(a[..., 0], b[..., 0])
+    # 2(cosh Δη - cos Δφ) without the cancellation at small angles
+    angle = 4 * (torch.sinh(deta / 2) ** 2 + torch.sin(dphi / 2) ** 2)
+    m2 = a[..., 0] * b[..., 0] * angle
+    z = low / (a[..., 0] + b[..., 0]).clamp_min(1e-8)
+    floor = 1e-8
+    return torch.stack(
+        [delta.log(), (low * delta).clamp_min(floor).log(), z.clamp_min(floor).log(), m2.clamp_min(floor).log()], -1
+    )
+
+
+class PairBias(nn.Module):
+    """Attention bias from pairwise kinematics; zero between any two positions that are not both rows of `of`."""
+
+    def __init__(self, config: PairBiasConfig, heads: int) -> None:
+        super().__init__()
+        self.config = config
+        # Features span several units; dividing keeps the first layer in its linear range without batch statistics,
+        # which would make an event's result depend on its companions.
+        self.net = nn.Sequential(nn.Linear(4, config.width), nn.GELU(), nn.Linear(config.width, heads))
+
+    def pair(self, a: Tensor, b: Tensor) -> Tensor:
+        """(..., H) bias between particles (..., 3)."""
+        out: Tensor = self.net(pair_features(a, b) / 4)
+        return out
+
+    def forward(self, kinematics_S3: Tensor, real_S: Tensor, plan: Plan, causal: bool) -> list[Tensor]:
+        """One (G, H, L, L) bias a group, minus infinity where a position must not look.
+
+        Args:
+            kinematics_S3: pt, eta, phi of each packed position; anything finite where `real_S` is False.
+            real_S: True where the position is a row whose kinematics may be seen.
+            plan: A plan with groups.
+            causal: Whether positions look only back.
+        """
+        return [self._group(kinematics_S3, real_S, g, causal) for g in plan.groups]
+
+    def _group(self, kinematics_S3: Tensor, real_S: Tensor, group: Group, causal: bool) -> Tensor:
+        x_GL3, real_GL = kinematics_S3[group.index], real_S[group.index]
+        bias_GLLH = self.pair(x_GL3[:, :, None], x_GL3[:, None])
+        both_GLL = real_GL[:, :, None] & real_GL[:, None]
+        seen_GLL = group.valid[:, None, :].expand_as(both_GLL)
+        if causal:
+            seen_GLL = seen_GLL & torch.ones(both_GLL.shape[1:], dtype=torch.bool, device=seen_GLL.device).tril()
+        bias_GHLL = torch.where(both_GLL[..., None], bias_GLLH, 0.0).permute(0, 3, 1, 2)
+        return bias_GHLL.masked_fill(~seen_GLL[:, None], float("-inf"))

@@ -1,0 +1,118 @@
+"""Numbers to tokens and back: what every tokenizer promises.
+
+Shapes: B events, T tokens of all events together, F continuous features, K code columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from lpm.data.batch import Batch, Ragged
+from lpm.data.schema import Collection, Field, Schema
+
+__all__ = ["Tokenizer", "Tokens", "gather_fields", "visible_fields"]
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """The tokens of one collection, packed: one row a token, the events one after the other.
+
+    Args:
+        offsets: (B + 1,) int64, the row at which each event starts.
+        features: (T, F) float, what a continuous embedding sees, or None.
+        codes: (T, K) int64, indices into K vocabularies, or None.
+        hidden: (T,) bool, True where a view has removed the content, or None if nothing is hidden.
+    """
+
+    offsets: Tensor
+    features: Tensor | None = None
+    codes: Tensor | None = None
+    hidden: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def ragged(self) -> Ragged:
+        """The features, or else the codes, as a `Ragged`; for its `event`, `position` and `lengths`."""
+        values = self.features if self.features is not None else self.codes
+        if values is None:
+            raise ValueError("tokens hold neither features nor codes")
+        return Ragged(values, self.offsets)
+
+    def hide(self, hidden: Tensor) -> Tokens:
+        """The same tokens with (T,) `hidden` marking those whose content is removed."""
+        return replace(self, hidden=hidden)
+
+
+class Tokenizer(nn.Module):
+    """Numbers of one collection to tokens and back. `decode(encode(batch))` is the collection within the resolution.
+
+    Attributes:
+        collection: Name of the collection it reads.
+        paths: Fields it reads, in the order of the columns that `decode` returns.
+        vocab: Size of the vocabulary of each code column; empty if there are no codes.
+        width: Number of continuous features; 0 if there are none.
+    """
+
+    collection: str
+    paths: tuple[str, ...]
+    vocab: tuple[int, ...] = ()
+    width: int = 0
+
+    def fit(self, batches: Iterable[Batch]) -> Tokenizer:
+        """Set all constants from the data in one streaming pass, in place."""
+        raise NotImplementedError
+
+    def encode(self, batch: Batch) -> Tokens:
+        """Tokens of a batch.
+
+        Raises:
+            ValueError: If the batch lacks a field, or a field is truth.
+        """
+        raise NotImplementedError
+
+    def decode(self, tokens: Tokens, generator: torch.Generator | None = None) -> Ragged:
+        """Values (T, len(paths)).
+
+        Args:
+            tokens: What `encode` gave, or sampled codes.
+            generator: If given, a value is drawn at random within its cell; else the centre is returned.
+        """
+        raise NotImplementedError
+
+    def complete(self, codes: Tensor, generator: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """Values (T, len(paths)) and features (T, width) of sampled codes (T, K), as far as single tokens have them.
+
+        While sampling, the features are the next input. A tokenizer whose codes mean something only in their context
+        returns None for both; its values come from `decode` when the event is whole.
+        """
+        return None, None
+
+    def schema(self, source: Schema) -> Collection:
+        """The collection that `decode` returns, with the fields' meaning taken from `source`."""
+        fields: list[Field] = [source.field(p) for p in self.paths]
+        return Collection(name=self.collection, fields=tuple(fields), single=source[self.collection].single)
+
+
+def visible_fields(schema: Schema, collection: str, names: Iterable[str]) -> tuple[int, ...]:
+    """Columns of the named fields of a collection, all of them measurable.
+
+    Raises:
+        ValueError: If a field does not exist, or is truth: a model must not see the answer.
+    """
+    for name in names:
+        if schema[collection][name].truth:
+            raise ValueError(f"{collection}.{name} is truth: a tokenizer must not see it; ask for it with a head")
+    return tuple(schema[collection].index(name) for name in names)
+
+
+def gather_fields(batch: Batch, collection: str, names: tuple[str, ...]) -> Ragged:
+    """(N, len(names)) values of measurable fields. See `visible_fields` for errors."""
+    columns = visible_fields(batch.schema, collection, names)
+    rows = batch.collections[collection]
+    return rows.with_values(rows.values[:, columns])

@@ -1,0 +1,180 @@
+r"""Vector-quantised tokens: one learned code a row, chosen in the context of the whole event.
+
+A transformer encoder maps the standardised features of all rows of an event to latent vectors, each latent is replaced
+by its nearest code (VQ: van den Oord et al., arXiv 1711.00937) or by its rounded value (FSQ: Mentzer et al.,
+arXiv 2309.15505), and a transformer decoder maps the codes of the event back. This is the tokenizer of MPM
+(arXiv 2401.13537) and OmniJet-α (arXiv 2403.05618). It trains through the common loop, by its `loss`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lpm.data.batch import Batch, Ragged
+from lpm.tokens.base import Tokenizer, Tokens
+from lpm.tokens.continuous import ContinuousConfig
+
+__all__ = ["Quantised", "QuantisedConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantisedConfig:
+    """A vector-quantising autoencoder of one collection.
+
+    Args:
+        seen: The continuous features to encode; categories are not supported.
+        codes: Size of the codebook (VQ); for FSQ the product of `levels`.
+        method: `vq` or `fsq`.
+        levels: FSQ levels of each latent dimension.
+        latent: Dimension of a code vector (VQ).
+        width: Width of encoder and decoder.
+        depth: Blocks in each.
+        heads: Attention heads.
+
+    Raises:
+        ValueError: If FSQ has no levels, or their product is not `codes`.
+    """
+
+    seen: ContinuousConfig
+    codes: int = 8192
+    method: Literal["vq", "fsq"] = "vq"
+    levels: tuple[int, ...] = ()
+    latent: int = 4
+    width: int = 128
+    depth: int = 2
+    heads: int = 4
+    commitment: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.method == "fsq" and math.prod(self.levels or (0,)) != self.codes:
+            raise ValueError(f"FSQ: expected levels whose product is codes = {self.codes}, got {self.levels}")
+
+    @property
+    def collection(self) -> str:
+        """Name of the collection it reads."""
+        return self.seen.collection
+
+    def build(self) -> Quantised:
+        """The tokenizer, not yet trained."""
+        return Quantised(self)
+
+
+class Quantised(Tokenizer):
+    """Codes by vector quantisation. Call `fit` for the scales, then train `loss`.
+
+    Raises:
+        ValueError: If the optional package vector-quantize-pytorch is not installed.
+    """
+
+    def __init__(self, config: QuantisedConfig) -> None:
+        super().__init__()
+        self.config, self.collection = config, config.collection
+        self.seen = config.seen.build()
+        self.paths, self.vocab = self.seen.paths, (config.codes,)
+        self.quantiser, latent = _quantiser(config)
+        self.encoder = _Stack(self.seen.width, config.width, latent, config.depth, config.heads)
+        self.decoder = _Stack(latent, config.width, self.seen.width, config.depth, config.heads)
+
+    def fit(self, batches: Iterable[Batch]) -> Quantised:
+        """Fit the scales of the features. The codes are learned by minimising `loss`."""
+        self.seen.fit(batches)
+        return self
+
+    def _quantise(self, x_TF: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        z_TL = self.encoder(x_TF, offsets)
+        if self.config.method == "fsq":
+            q_1TL, codes_1T = self.quantiser(z_TL[None])
+            return q_1TL[0], codes_1T[0], z_TL.new_zeros(())
+        q_1TL, codes_1T, commit = self.quantiser(z_TL[None])
+        return q_1TL[0], codes_1T[0], commit.sum()
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss, as the training loop calls it."""
+        return self.loss(batch)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Squared error of the features after the round trip, {"reconstruction": (B,), "commitment": (B,)}."""
+        seen = self.seen.encode(batch)
+        assert seen.features is not None
+        q_TL, _, commit = self._quantise(seen.features, seen.offsets)
+        error_T = (self.decoder(q_TL, seen.offsets) - seen.features).square().mean(1)
+        loss_B = Ragged(error_T, seen.offsets).mean()
+        return {"reconstruction": loss_B, "commitment": commit.expand(len(loss_B))}
+
+    @torch.no_grad()
+    def encode(self, batch: Batch) -> Tokens:
+        """Tokens with `codes` (T, 1). The codebook is not updated."""
+        training = self.training
+        self.eval()
+        seen = self.seen.encode(batch)
+        assert seen.features is not None
+        _, codes_T, _ = self._quantise(seen.features, seen.offsets)
+        self.train(training)
+        return Tokens(seen.offsets, codes=codes_T[:, None].long())
+
+    @torch.no_grad()
+    def decode(self, tokens: Tokens, generator: torch.Generator | None = None) -> Ragged:
+        """Values (T, fields). The decoder is deterministic; `generator` is not used."""
+        assert tokens.codes is not None
+        training = self.training
+        self.eval()
+        if self.config.method == "fsq":
+            q_TL = self.quantiser.indices_to_codes(tokens.codes[:, 0])
+        else:
+            q_TL = self.quantiser.get_output_from_indices(tokens.codes[:, 0])
+        features = self.decoder(q_TL, tokens.offsets)
+        self.train(training)
+        return self.seen.decode(Tokens(tokens.offsets, features=features))
+
+
+class _Stack(nn.Module):
+    """A small bidirectional transformer over the rows of each event, (T, in) to (T, out)."""
+
+    def __init__(self, inputs: int, width: int, outputs: int, depth: int, heads: int) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.inner = nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+        self.first, self.last = nn.Linear(inputs, width), nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
+        padded, mask = Ragged(self.first(x), offsets).padded()
+        if not padded.shape[1]:
+            return padded.new_zeros(0, self.last.out_features)
+        # An event without rows would attend to nothing; its first padded row is let in and never read.
+        blind = ~mask
+        blind[:, 0] = False
+        out: Tensor = self.last(self.inner(padded, src_key_padding_mask=blind)[mask])
+        return out
+
+
+def _quantiser(config: QuantisedConfig) -> tuple[Any, int]:
+    """The quantiser and its latent dimension."""
+    try:
+        from vector_quantize_pytorch import FSQ, VectorQuantize
+    except ImportError as error:
+        raise ValueError(
+            "vector-quantised tokens need the package vector-quantize-pytorch: pip install 'lpm[vq]'"
+        ) from error
+    if config.method == "fsq":
+        return FSQ(levels=list(config.levels)), len(config.levels)
+    # Dead codes are replaced by live latents, and k-means starts the book: without both most codes stay unused.
+    return (
+        VectorQuantize(
+            dim=config.latent,
+            codebook_size=config.codes,
+            decay=0.95,
+            commitment_weight=config.commitment,
+            kmeans_init=True,
+            kmeans_iters=10,
+            threshold_ema_dead_code=2,
+        ),
+        config.latent,
+    )
