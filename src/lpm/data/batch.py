@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -74,7 +75,7 @@ class Ragged:
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         bounds = self.offsets.tolist()
-        return (self.values[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True))
+        return (self.values[a:b] for a, b in pairwise(bounds))
 
     @property
     def event(self) -> Tensor:

@@ -1,16 +1,25 @@
-"""The standard fields of jets: one definition of each, shared by all readers and simulators.
+"""The standard fields of jets and of whole collisions: one definition of each, shared by all readers and simulators.
 
-A reader builds its schema from these with `jets_schema`, naming those its file holds. Two files that hold the same
-quantities thus get equal schemas, whatever their format.
+A reader builds its schema from these with `jets_schema` or `collisions_schema`, naming those its file holds. Two
+files that hold the same quantities thus get equal schemas, whatever their format.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lpm.data.schema import Collection, Field, Schema
 
-__all__ = ["JET", "JETCLASS", "PARTICLE", "PARTICLE_TYPES", "jets_schema", "label_field"]
+__all__ = [
+    "COLLISION",
+    "JET",
+    "JETCLASS",
+    "PARTICLE",
+    "PARTICLE_TYPES",
+    "collisions_schema",
+    "jets_schema",
+    "label_field",
+]
 
 JETCLASS = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 """The ten classes of the JetClass data set (Qu, Li, Qian, arXiv 2202.03772), in its order."""
@@ -57,6 +66,27 @@ JET = {
     )
 }  # fmt: skip
 
+_PT = Field(name="pt", unit="GeV", low=0.0, text="transverse momentum")
+_ETA = Field(name="eta", low=-6.0, high=6.0, text="pseudorapidity")
+_PHI = Field(name="phi", unit="rad", kind="angle", low=-3.1416, high=3.1416, text="azimuth")
+_MASS = Field(name="mass", unit="GeV", low=0.0, text="invariant mass")
+_CHARGE = Field(name="charge", unit="e", low=-1.0, high=1.0, text="electric charge")
+_ISO = Field(name="iso", low=0.0, text="momentum in a cone around it, over its own")
+_D0 = Field(name="d0", unit="mm", text="transverse impact parameter")
+_DZ = Field(name="dz", unit="mm", text="longitudinal impact parameter")
+_TAUS = (JET["tau1"], JET["tau2"], JET["tau3"], JET["tau4"])
+
+COLLISION: Mapping[str, tuple[Field, ...]] = {
+    "muon": (_PT, _ETA, _PHI, _MASS, _CHARGE, _ISO, _D0, _DZ),
+    "electron": (_PT, _ETA, _PHI, _MASS, _CHARGE, _ISO, _D0, _DZ),
+    "photon": (_PT, _ETA, _PHI, _ISO),
+    "tau": (_PT, _ETA, _PHI, _MASS, _CHARGE),
+    "jet": (_PT, _ETA, _PHI, _MASS, Field(name="btag", low=0.0, high=1.0, text="b-jet score; below 0 if undefined")),
+    "fatjet": (_PT, _ETA, _PHI, _MASS, JET["sdmass"], *_TAUS),
+    "met": (_PT, _PHI),
+}
+"""Reconstructed objects of a collision and their fields. Every event has exactly one `met`, the missing momentum."""
+
 
 def label_field(labels: Sequence[str]) -> Field:
     """The truth field `label` with the given categories."""
@@ -81,3 +111,20 @@ def jets_schema(particle: Sequence[str], jet: Sequence[str], labels: Sequence[st
         Collection(name="jet", fields=tuple(fields), single=True),
     )
     return Schema(name="jets", collections=collections)
+
+
+def collisions_schema(objects: Mapping[str, Sequence[str]]) -> Schema:
+    """Schema of whole collisions, from the names of standard objects and fields.
+
+    Args:
+        objects: {name out of `COLLISION`: names of its fields}.
+
+    Example:
+        >>> collisions_schema({"muon": ["pt", "eta"], "met": ["pt"]}).paths
+        ('muon.pt', 'muon.eta', 'met.pt')
+    """
+    made = [
+        Collection(name=name, fields=tuple(f for f in COLLISION[name] if f.name in wanted), single=name == "met")
+        for name, wanted in objects.items()
+    ]
+    return Schema(name="collisions", collections=tuple(made))

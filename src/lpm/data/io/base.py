@@ -22,7 +22,7 @@ class Reader(ABC):
     """One open file of B events.
 
     A format is one subclass: it recognises its files (`sniff`), says what they hold (`schema`, `len`) and reads a
-    range of events (`read`). Opening reads no event.
+    range of events (`load`). Opening reads no event.
 
     Args:
         path: The file.
@@ -55,8 +55,22 @@ class Reader(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
+    def load(self, start: int, stop: int, schema: Schema) -> Batch:
+        """Events 0 ≤ start ≤ i < stop ≤ len as they are in the file, with the fields of a part of the schema."""
+
     def read(self, start: int, stop: int, columns: Sequence[str] | None = None) -> Batch:
-        """Events start ≤ i < stop as they are in the file; `columns` as in `Schema.select`."""
+        """Events start ≤ i < stop, unchecked; `columns` as in `batches`.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        schema = self.schema if columns is None else self.schema.select(columns)
+        try:
+            return self.load(start, stop, schema)
+        except Exception as error:
+            if isinstance(error, ValueError) and str(error).startswith(str(self.path)):
+                raise
+            raise ValueError(f"{self.path}: entries {start} to {stop - 1}: {reason(error)}; {REMEDY}") from error
 
     @property
     def groups(self) -> list[tuple[int, int]]:
@@ -81,10 +95,13 @@ class Reader(ABC):
             ValueError: If the file is damaged, or an event cannot be used and `on_bad` is "stop".
         """
         stop = len(self) if stop is None else min(stop, len(self))
-        for a in range(max(start, 0), stop, size):
-            batch = self._read_or_explain(a, min(a + size, stop), columns)
-            if batch := self._checked(batch, a):
-                yield batch
+        for a, b in self.groups:
+            a, b = max(a, start), min(b, stop)
+            if a < b:
+                whole = self.read(a, b, columns)
+                for i in range(0, b - a, size):
+                    if batch := self._checked(whole[i : i + size], a + i):
+                        yield batch
 
     def close(self) -> None:
         """Let go of the file."""
@@ -97,14 +114,6 @@ class Reader(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _read_or_explain(self, start: int, stop: int, columns: Sequence[str] | None) -> Batch:
-        try:
-            return self.read(start, stop, columns)
-        except Exception as error:
-            if isinstance(error, ValueError) and str(error).startswith(str(self.path)):
-                raise
-            raise ValueError(f"{self.path}: entries {start} to {stop - 1}: {reason(error)}; {REMEDY}") from error
 
     def _checked(self, batch: Batch, start: int) -> Batch:
         if self.on_bad == "keep":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -123,29 +124,14 @@ class ShardReader(Reader):
     @property
     def groups(self) -> list[tuple[int, int]]:
         """The row groups."""
-        return [(int(a), int(b)) for a, b in zip(self._bounds[:-1], self._bounds[1:], strict=True)]
+        return [(int(a), int(b)) for a, b in pairwise(self._bounds)]
 
-    def read(self, start: int, stop: int, columns: Sequence[str] | None = None) -> Batch:
-        """Events of a range; row groups outside it are not touched."""
-        schema = self.schema if columns is None else self.schema.select(columns)
+    def load(self, start: int, stop: int, schema: Schema) -> Batch:
+        """Events of a range; row groups and columns outside it are not touched."""
         hit = [i for i, (a, b) in enumerate(self.groups) if a < stop and b > start]
         table = self._file.read_row_groups(hit, columns=_arrow_schema(schema).names, use_threads=False)
         first = int(self._bounds[hit[0]]) if hit else 0
         return _from_table(table.slice(start - first, stop - start), schema)
-
-    def batches(
-        self, start: int = 0, stop: int | None = None, size: int = 10_000, columns: Sequence[str] | None = None
-    ) -> Iterator[Batch]:
-        """As `Reader.batches`; each row group is read once, whatever the size."""
-        stop = len(self) if stop is None else min(stop, len(self))
-        for a, b in self.groups:
-            a, b = max(a, start), min(b, stop)
-            if a >= b:
-                continue
-            batch = self._read_or_explain(a, b, columns)
-            for i in range(0, b - a, size):
-                if piece := self._checked(batch[i : i + size], a + i):
-                    yield piece
 
     def close(self) -> None:
         """Let go of the file."""

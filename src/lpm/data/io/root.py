@@ -1,0 +1,218 @@
+"""The door to ROOT: trees and RNTuples as flat numpy columns, and a writer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import torch
+import uproot
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lpm.data.batch import Batch
+from lpm.data.io.base import REMEDY, OnBad, Reader, reason
+from lpm.data.io.files import atomic
+from lpm.data.schema import Schema
+
+__all__ = ["RootReader", "branches_of", "write_root"]
+
+Column = tuple[Tensor, Tensor | None]
+"""Numbers (N,) as float64, and how many (B,) belong to each entry; None where it is one an entry."""
+
+
+class RootReader(Reader):
+    """A tree or RNTuple of one ROOT file.
+
+    A subclass names the branches by which it knows its files (`signature`), the usual tree (`usual_tree`), and builds
+    a batch from the columns of a range of entries.
+    """
+
+    usual_tree: str
+    signature: frozenset[str]
+
+    def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
+        super().__init__(path, tree=tree, on_bad=on_bad)
+        found = branches_of(self.path)
+        name = tree or self.usual_tree
+        if name not in found:
+            raise ValueError(f"{self.path}: no tree {name!r}; there are: {', '.join(found) or 'none'}")
+        self.branches = found[name]
+        if missing := self.signature - self.branches:
+            raise ValueError(f"{self.path}: tree {name} lacks the branches {', '.join(sorted(missing))}")
+        self._file = _open(self.path)
+        self._tree = self._file[name]
+
+    @classmethod
+    def sniff(cls, path: Path) -> bool:
+        """A ROOT file whose usual tree has the branches of the signature."""
+        return is_root(path) and cls.signature <= branches_of(path).get(cls.usual_tree, frozenset())
+
+    @property
+    def entries(self) -> int:
+        """Number of entries of the tree."""
+        return int(self._tree.num_entries)
+
+    def __len__(self) -> int:
+        return self.entries
+
+    @abstractmethod
+    def load(self, start: int, stop: int, schema: Schema) -> Batch:
+        """See `Reader.load`."""
+
+    def columns(self, names: Iterable[str], start: int, stop: int) -> dict[str, Column]:
+        """Branches of entries start ≤ i < stop.
+
+        Raises:
+            ValueError: If a branch is missing.
+        """
+        names = list(dict.fromkeys(names))
+        if missing := [n for n in names if n not in self.branches]:
+            raise ValueError(
+                f"{self.path}: missing branches {', '.join(missing)}; is it a file of format {self.format}?"
+            )
+        arrays = self._tree.arrays(names, entry_start=start, entry_stop=stop)
+        return {n: flat(arrays[n]) for n in names}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def flat(array: ak.Array) -> Column:
+    """Flat numbers and their count in each entry, from an awkward array of one or two dimensions."""
+    if array.ndim == 1:
+        return _tensor(array), None
+    return _tensor(ak.flatten(array)), torch.from_numpy(ak.to_numpy(ak.num(array)).astype(np.int64))
+
+
+def _tensor(array: ak.Array) -> Tensor:
+    return torch.from_numpy(ak.to_numpy(array).astype(np.float64))
+
+
+def is_root(path: Path) -> bool:
+    """Whether a file begins as ROOT files do."""
+    with path.open("rb") as f:
+        return f.read(4) == b"root"
+
+
+def branches_of(path: Path) -> dict[str, frozenset[str]]:
+    """The trees and RNTuples of a ROOT file (not in folders) with the names of their branches.
+
+    Raises:
+        ValueError: If the file is damaged or cut short.
+    """
+    stat = path.stat()
+    return _branches_of(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=16)  # several readers look at each file before one takes it
+def _branches_of(path: Path, mtime: int, size: int) -> dict[str, frozenset[str]]:
+    _require_whole(path, size)
+    with _open(path) as file:
+        try:
+            kinds = file.classnames(cycle=False, recursive=False)
+            trees = [n for n, kind in kinds.items() if kind == "TTree" or "RNTuple" in kind]
+            return {n: frozenset(file[n].keys(full_paths=False)) for n in trees}
+        except Exception as error:
+            raise ValueError(f"{path}: unreadable ROOT file: {reason(error)}; {REMEDY}") from error
+
+
+def _require_whole(path: Path, size: int) -> None:
+    """Compare the length a ROOT file claims in its header (bytes 4–20) with the one it has."""
+    with path.open("rb") as f:
+        head = f.read(32)
+    version = int.from_bytes(head[4:8], "big")
+    end = int.from_bytes(head[12:20] if version >= 1_000_000 else head[12:16], "big")
+    if size < end:
+        raise ValueError(f"{path}: cut short: {size} of {end} bytes; {REMEDY}")
+
+
+def _open(path: Path) -> Any:
+    try:
+        return uproot.open(path)
+    except Exception as error:
+        raise ValueError(f"{path}: unreadable ROOT file: {reason(error)}; {REMEDY}") from error
+
+
+def write_root(path: str | Path, batches: Iterable[Batch], *, schema: Schema, tree: str = "events") -> int:
+    """Write events as a ROOT tree, one branch `collection_field` a field. Only a whole file appears under `path`.
+
+    Counts, flags and categories become 32-bit integers, with -1 where the batch holds NaN.
+
+    Args:
+        path: The file to write or replace.
+        batches: Batches of that schema.
+        schema: The schema; its JSON lies beside the tree under the key `lpm_schema`.
+        tree: Name of the tree.
+
+    Returns:
+        Number of events written.
+
+    Raises:
+        ValueError: If a batch has another schema or the file cannot be written.
+    """
+    count = 0
+    with atomic(path) as part, uproot.recreate(part) as file:
+        file["lpm_schema"] = schema.to_json()
+        made = file.mktree(tree, _branch_types(schema))
+        for batch in batches:
+            if batch.schema != schema:
+                raise ValueError(f"expected batches of schema {schema.name} {schema.paths}, got {batch.schema.paths}")
+            if len(batch):
+                made.extend(_branch_arrays(batch))
+                count += len(batch)
+    return count
+
+
+def _branch_types(schema: Schema) -> dict[str, str]:
+    return {
+        f"{c.name}_{f.name}": ("" if c.single else "var * ") + ("float32" if _is_real(f.kind) else "int32")
+        for c in schema.collections
+        for f in c.fields
+    }
+
+
+def _branch_arrays(batch: Batch) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for c in batch.schema.collections:
+        r = batch.collections[c.name]
+        values: NDArray[np.float32] = r.values.detach().cpu().numpy()
+        for i, f in enumerate(c.fields):
+            x: NDArray[Any] = values[:, i]
+            if not _is_real(f.kind):
+                x = np.where(np.isnan(x), -1, x).astype(np.int32)
+            out[f"{c.name}_{f.name}"] = x if c.single else ak.unflatten(x, r.lengths.cpu().numpy())
+    return out
+
+
+def _is_real(kind: str) -> bool:
+    return kind in ("real", "angle")
+
+
+def pick(columns: Mapping[str, Column], name: str) -> Tensor:
+    """The numbers of one column."""
+    return columns[name][0]
+
+
+def counts(columns: Mapping[str, Column], names: Sequence[str], path: Path) -> Tensor:
+    """The (B,) lengths shared by ragged columns.
+
+    Raises:
+        ValueError: If they differ or one of the columns is flat.
+    """
+    first: Tensor | None = None
+    for name in names:
+        lengths = columns[name][1]
+        if lengths is None:
+            raise ValueError(f"{path}: branch {name} holds one number an entry, expected a list")
+        if first is not None and not torch.equal(first, lengths):
+            raise ValueError(f"{path}: branches {names[0]} and {name} differ in length; {REMEDY}")
+        first = lengths
+    assert first is not None
+    return first
