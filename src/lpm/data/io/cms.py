@@ -93,7 +93,7 @@ class CmsJetsReader(RootReader):
     """Jets with their particle-flow candidates: AK8 (`tree="FatJet"`, the usual) or AK4 (`tree="Jet"`).
 
     One jet is one event here; `jet.event` counts the collisions of the file. Momenta of candidates are not weighted by
-    PUPPI; the weight is the field `particle.puppi`. `jet.pt` and `jet.mass` are those of the file, corrections included.
+    PUPPI; the weight is the field `particle.puppi`. `jet.pt` and `jet.mass` are those of the file, with corrections.
     """
 
     format = "cms-jets"

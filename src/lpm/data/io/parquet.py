@@ -8,7 +8,7 @@ Any Parquet reader opens it; the schema travels as JSON under the metadata key `
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any

@@ -1,0 +1,315 @@
+"""From shards to shuffled batches of bounded size: the same order for the same seed, resumable at any event.
+
+One epoch visits every event once. Row groups are put into a random order; the events of these are dealt out in equal,
+disjoint shares to ranks and workers; each share is read in blocks of several row groups, and events are shuffled within
+a block. A batch is filled until the next event would exceed the budget.
+
+Everything follows from (seed, epoch, share, block), so the place in the stream is three numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from lpm.data.batch import Batch, Ragged
+from lpm.data.io import find_files, open_file
+from lpm.data.prefetch import prefetch as read_ahead
+from lpm.data.schema import Schema
+
+__all__ = ["Source", "event_cost"]
+
+_OPEN_FILES = 16
+_MEMORY_GROUP = 10_000
+
+
+class Source:
+    """A stream of batches from files or from memory.
+
+    Args:
+        paths: Files, folders or patterns of one schema; shards are fastest, but any readable format will do.
+        budget: Most tokens in a batch. An event costs the rows of its longest collection, and one more.
+        seed: Decides the order.
+        shuffle: Random order; otherwise that of the files.
+        epochs: How often to go through all events; None for ever.
+        rank: Which of `world` processes this is.
+        world: Number of processes that share the events.
+        worker: Which of `workers` of this process this is.
+        workers: Number of workers in each process.
+        columns: Fields (`"particle.pt"`) and collections (`"jet"`) to read; None for all.
+        where: Batch to (B,) bool: which events to use.
+        buffer_groups: Row groups in one block, within which events are shuffled.
+        max_rows: Keep only the first so many rows of each collection of an event; None for all.
+        max_events: Most events in a batch; None for no limit besides the budget.
+        ahead: Batches to prepare in a background thread.
+
+    Attributes:
+        schema: Schema of the batches.
+        events: Events in all files, before `where`.
+
+    Raises:
+        ValueError: If there is no file, files differ in schema, or a number makes no sense.
+
+    Example:
+        >>> from lpm.data.fields import jets_schema
+        >>> s = jets_schema(["pt"], ["pt"])
+        >>> columns = {"particle.pt": torch.arange(6.0), "jet.pt": torch.arange(3.0)}
+        >>> batch = Batch.build(s, columns, {"particle": torch.tensor([2, 2, 2])})
+        >>> source = Source.from_batch(batch, budget=6, seed=0, epochs=1)
+        >>> [len(b) for b in source]
+        [2, 1]
+    """
+
+    def __init__(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        budget: int,
+        seed: int,
+        shuffle: bool = True,
+        epochs: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+        worker: int = 0,
+        workers: int = 1,
+        columns: Sequence[str] | None = None,
+        where: Callable[[Batch], Tensor] | None = None,
+        buffer_groups: int = 8,
+        max_rows: int | None = None,
+        max_events: int | None = None,
+        ahead: int = 0,
+    ) -> None:
+        options = _Options(
+            budget=budget, seed=seed, shuffle=shuffle, epochs=epochs, rank=rank, world=world, worker=worker,
+            workers=workers, where=where, buffer_groups=buffer_groups, max_rows=max_rows, max_events=max_events,
+            ahead=ahead,
+        )  # fmt: skip
+        self._set_up(_Files(find_files(paths), columns), options)
+
+    @classmethod
+    def from_batch(cls, batch: Batch, *, columns: Sequence[str] | None = None, **options: Any) -> Source:
+        """The same stream over events in memory; options as for files.
+
+        Raises:
+            ValueError: If a number makes no sense.
+        """
+        made = cls.__new__(cls)
+        made._set_up(_Memory(batch if columns is None else batch.select(columns)), _Options(**options))
+        return made
+
+    def _set_up(self, events: _Events, options: _Options) -> None:
+        self._events, self._options = events, options
+        self.schema = events.schema
+        self.events = sum(b - a for _, a, b in events.groups)
+        if not self.events:
+            raise ValueError("no events in the source: every file is empty")
+        self._place = (0, 0, 0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches from the present place on; once exhausted, the next iteration starts over."""
+        items = self._items()
+        ahead = self._options.ahead
+        for batch, place in read_ahead(items, ahead) if ahead else items:
+            self._place = place
+            yield batch
+        self._place = (0, 0, 0)
+
+    def state(self) -> dict[str, Any]:
+        """The place after the last batch handed out, as JSON."""
+        return {"epoch": self._place[0], "block": self._place[1], "event": self._place[2], **self._identity()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue after the batch at which `state` was taken.
+
+        Raises:
+            ValueError: If the state belongs to another stream: other events, seed, or number of processes.
+        """
+        for key, value in self._identity().items():
+            if state.get(key) != value:
+                raise ValueError(
+                    f"cannot resume: {key} was {state.get(key)}, is {value}; use the same data and options"
+                )
+        self._place = (int(state["epoch"]), int(state["block"]), int(state["event"]))
+
+    def _identity(self) -> dict[str, Any]:
+        """What fixes the order of events."""
+        kept = ("seed", "shuffle", "rank", "world", "worker", "workers", "buffer_groups")
+        return {"events": self.events, **{k: getattr(self._options, k) for k in kept}}
+
+    def _items(self) -> Iterator[tuple[Batch, tuple[int, int, int]]]:
+        """Batches and the place after each."""
+        epoch, block, event = self._place
+        epochs = self._options.epochs
+        while epochs is None or epoch < epochs:
+            blocks = self._blocks(epoch)
+            some = block > 0 or event > 0
+            for b in range(block, len(blocks)):
+                for batch, after in self._cut(epoch, b, blocks[b], event):
+                    some = True
+                    yield batch, (epoch, b, after)
+                event = 0
+            if not some:
+                raise ValueError("no event of the source passes `where` in this share; loosen it or use fewer workers")
+            epoch, block = epoch + 1, 0
+
+    def _blocks(self, epoch: int) -> list[list[tuple[int, int, int]]]:
+        """The share of this worker in one epoch: pieces (file, start, stop), several to a block."""
+        groups = self._events.groups
+        o = self._options
+        if o.shuffle:
+            groups = [groups[i] for i in torch.randperm(len(groups), generator=self._random(epoch, -1)).tolist()]
+        first, last = self.events * o.share // o.shares, self.events * (o.share + 1) // o.shares
+        pieces, at = [], 0
+        for file, a, b in groups:
+            start, stop = max(first - at, 0) + a, min(last - at, b - a) + a
+            if start < stop:
+                pieces.append((file, start, stop))
+            at += b - a
+        size = o.buffer_groups
+        return [pieces[i : i + size] for i in range(0, len(pieces), size)]
+
+    def _cut(
+        self, epoch: int, block: int, pieces: list[tuple[int, int, int]], start: int
+    ) -> Iterator[tuple[Batch, int]]:
+        """Batches of one block from its event `start` on, and the event after each."""
+        parts = [self._events.read(*piece) for piece in pieces]
+        o = self._options
+        if o.where:
+            parts = [part[o.where(part)] for part in parts]
+        whole = _truncated(Batch.cat(parts), o.max_rows)
+        n = len(whole)
+        order = torch.arange(n)
+        if o.shuffle:
+            order = torch.randperm(n, generator=self._random(epoch, block))
+        total = event_cost(whole)[order].cumsum(0)
+        while start < n:
+            used = int(total[start - 1]) if start else 0
+            stop = int(torch.searchsorted(total, used + o.budget, right=True))
+            stop = max(stop, start + 1)  # an event larger than the budget makes a batch of its own
+            if o.max_events:
+                stop = min(stop, start + o.max_events)
+            yield whole[order[start:stop]], stop
+            start = stop
+
+    def _random(self, epoch: int, block: int) -> torch.Generator:
+        """Random numbers of one block of this share, or (block -1) of the order of row groups, shared by all."""
+        o = self._options
+        share = "all" if block < 0 else f"{o.share} of {o.shares}"
+        digest = hashlib.sha256(f"{o.seed}/{epoch}/{block}/{share}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def event_cost(batch: Batch) -> Tensor:
+    """(B,) tokens an event needs: the rows of its longest collection, and one more."""
+    return torch.stack([r.lengths for r in batch.collections.values()]).amax(0) + 1
+
+
+def _truncated(batch: Batch, rows: int | None) -> Batch:
+    if rows is None:
+        return batch
+    out = {}
+    for name, r in batch.collections.items():
+        keep = r.position < rows
+        out[name] = Ragged.from_lengths(r.values[keep], r.lengths.clamp_max(rows))
+    return Batch(batch.schema, out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """The options of a source, as described there."""
+
+    budget: int
+    seed: int
+    shuffle: bool = True
+    epochs: int | None = None
+    rank: int = 0
+    world: int = 1
+    worker: int = 0
+    workers: int = 1
+    where: Callable[[Batch], Tensor] | None = None
+    buffer_groups: int = 8
+    max_rows: int | None = None
+    max_events: int | None = None
+    ahead: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("budget", "world", "workers", "buffer_groups"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name, of in (("rank", self.world), ("worker", self.workers)):
+            if not 0 <= getattr(self, name) < of:
+                raise ValueError(f"{name}: expected 0 to {of - 1}, got {getattr(self, name)}")
+        for name in ("epochs", "max_rows", "max_events"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}: expected at least 1 or None, got {value}")
+
+    @property
+    def share(self) -> int:
+        """Which share of the events this is, of `shares`."""
+        return self.rank * self.workers + self.worker
+
+    @property
+    def shares(self) -> int:
+        """Number of equal shares into which an epoch is dealt."""
+        return self.world * self.workers
+
+
+class _Events(Protocol):
+    """Where events lie: groups (file, start, stop) and a way to read a piece of one."""
+
+    schema: Schema
+    groups: list[tuple[int, int, int]]
+
+    def read(self, file: int, start: int, stop: int) -> Batch: ...
+
+
+class _Memory:
+    """Events of one batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.schema, self._batch = batch.schema, batch
+        n = len(batch)
+        self.groups = [(0, i, min(i + _MEMORY_GROUP, n)) for i in range(0, n, _MEMORY_GROUP)]
+
+    def read(self, file: int, start: int, stop: int) -> Batch:
+        return self._batch[start:stop]
+
+
+class _Files:
+    """Events of many files of one schema; few are open at a time."""
+
+    def __init__(self, paths: Sequence[Path], columns: Sequence[str] | None) -> None:
+        self._paths, self._columns = paths, columns
+        self._open: OrderedDict[int, Any] = OrderedDict()
+        self.groups: list[tuple[int, int, int]] = []
+        self.schema = self._schema(0)
+        for i, path in enumerate(paths):
+            if self._schema(i) != self.schema:
+                raise ValueError(
+                    f"{path}: other fields or labels than {paths[0]}; convert both to one schema, or select columns"
+                )
+            self.groups += [(i, a, b) for a, b in self._reader(i).groups]
+
+    def _schema(self, file: int) -> Schema:
+        schema: Schema = self._reader(file).schema
+        return schema if self._columns is None else schema.select(self._columns)
+
+    def _reader(self, file: int) -> Any:
+        if file not in self._open:
+            self._open[file] = open_file(self._paths[file])
+            if len(self._open) > _OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(file)
+        return self._open[file]
+
+    def read(self, file: int, start: int, stop: int) -> Batch:
+        reader = self._reader(file)
+        return Batch.cat(list(reader.batches(start, stop, size=stop - start, columns=self._columns)))
