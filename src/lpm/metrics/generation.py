@@ -62,9 +62,9 @@ def compare(
 
     Example:
         >>> from lpm.data.fields import jets_schema
-        >>> schema, one = jets_schema(["pt"], ["mass"]), torch.ones(400)
-        >>> draw = lambda s: {"particle.pt": one, "jet.mass": torch.randn(400, generator=torch.Generator().manual_seed(s))}
-        >>> a, b = (Batch.build(schema, draw(s), {"particle": one.long()}) for s in (0, 1))
+        >>> schema, one, rng = jets_schema(["pt"], ["mass"]), torch.ones(400), torch.Generator().manual_seed(0)
+        >>> draw = lambda: {"particle.pt": one, "jet.mass": torch.randn(400, generator=rng)}
+        >>> a, b = (Batch.build(schema, draw(), {"particle": one.long()}) for _ in range(2))
         >>> row = compare(a, b, ["jet.mass"], metrics=["w1"])["w1[jet.mass]"]
         >>> row["generated"].value < 0.3 and row["floor"].value < 0.3
         True

@@ -1,0 +1,78 @@
+"""`lpm evaluate TASK PRED [TRUTH]`: the metrics of a task with their intervals, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lpm.data.batch import Batch
+    from lpm.metrics.estimate import Estimate
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    task: Annotated[str, typer.Argument(help="Name of a task, e.g. jets.top.")],
+    pred: Annotated[Path, typer.Argument(help="File of events with the predictions in it.")],
+    truth: Annotated[
+        Path | None, typer.Argument(help="File of true events, where the task compares two samples.")
+    ] = None,
+    metrics: Annotated[str, typer.Option(help="Only these, by commas: auc,rejection.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of resampling and of trained judges.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Measure predictions: each metric with a 68% interval.
+
+    Raises:
+        ValueError: If the task, a metric or a field does not exist, or a file cannot be read.
+    """
+    from lpm.tasks import TASKS
+
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}; there are: {', '.join(TASKS)}")
+    found = TASKS[task].evaluate(_load(pred), None if truth is None else _load(truth), seed)
+    chosen = _choose(found, [m.strip() for m in metrics.split(",") if m.strip()])
+    if as_json:
+        typer.echo(json.dumps({name: e.to_json() for name, e in chosen.items()}))
+    else:
+        _print(f"{task}: {pred.name}", chosen)
+
+
+def _load(path: Path) -> Batch:
+    """All events of a file or folder."""
+    from lpm.data.batch import Batch
+    from lpm.data.io import open_file
+
+    parts = list(open_file(path).batches())
+    if not parts:
+        raise ValueError(f"{path}: expected events, found none; check how the file was made")
+    return Batch.cat(parts)
+
+
+def _choose(found: dict[str, Estimate], names: list[str]) -> dict[str, Estimate]:
+    """The metrics called by name, or by the part of it before '@', '[' or '.': `rejection` means all of them."""
+
+    def wanted(metric: str, name: str) -> bool:
+        return metric == name or (metric.startswith(name) and metric[len(name)] in "@[.")
+
+    for name in names:
+        if not any(wanted(metric, name) for metric in found):
+            raise ValueError(f"unknown metric {name!r}; this task has: {', '.join(found)}")
+    return {k: e for k, e in found.items() if not names or any(wanted(k, name) for name in names)}
+
+
+def _print(title: str, metrics: dict[str, Estimate]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, caption="intervals hold 68%", title_justify="left", caption_justify="left")
+    table.add_column("metric")
+    for column in ("value", "low", "high"):
+        table.add_column(column, justify="right")
+    for name, e in metrics.items():
+        table.add_row(name, str(e), f"{e.low:.4g}", f"{e.high:.4g}")
+    Console().print(table)

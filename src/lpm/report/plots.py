@@ -1,0 +1,280 @@
+"""The plots of a report: losses, ROC curves, histograms with their ratio, curves with error bars, jet images.
+
+Every function takes plain arrays and returns one `<svg>` element, see `lpm.report.svg`. Series keep their colour in all
+plots of a page: the first is the truth or the reference, in grey; lines differ in dash as well as in colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from lpm.report.svg import MUTED, SERIES, STYLE, SURFACE, svg
+
+__all__ = ["Band", "curve", "histogram", "images", "losses", "roc"]
+
+_DASHES = ("-", "-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), "-")
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """The points of one line, with an interval if there is one.
+
+    Args:
+        x: (P,) abscissae.
+        y: (P,) values; NaN leaves a gap.
+        low: (P,) lower ends of the intervals.
+        high: (P,) upper ends.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    low: NDArray[np.float64] | None = None
+    high: NDArray[np.float64] | None = None
+
+
+def losses(training: Mapping[str, Band], validation: Mapping[str, Band] | None = None, *, x_label: str = "step") -> str:
+    """Losses over training steps: raw values faint, a running mean on top, validation as points.
+
+    Example:
+        >>> x = np.arange(1.0, 50.0)
+        >>> losses({"next token": Band(x, 1 / x)}).startswith("<svg")
+        True
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure()
+        for i, (name, band) in enumerate(training.items()):
+            colour = _colour(i + 1)
+            axes.plot(band.x, band.y, color=colour, alpha=0.28, linewidth=0.8)
+            axes.plot(band.x, _smooth(band.y), color=colour, label=name)
+        for name, band in (validation or {}).items():
+            i = list(training).index(name) if name in training else len(training)
+            axes.plot(band.x, band.y, "o", color=_colour(i + 1), mfc=SURFACE, ms=5, label=f"{name}, validation")
+        y = np.concatenate([b.y[np.isfinite(b.y)] for b in training.values()] or [np.ones(1)])
+        if len(y) and y.min() > 0 and y.max() / y.min() > 30:
+            _log(axes, "y")
+        axes.set(xlabel=x_label, ylabel="loss")
+        axes.legend()
+        return svg(figure, "loss against " + x_label)
+
+
+def roc(curves: Mapping[str, Band], *, points: Sequence[float] = (0.3, 0.5)) -> str:
+    """Background rejection 1/ε_B against signal efficiency, with the working points marked.
+
+    Args:
+        curves: x is the signal efficiency ε_S, y the background efficiency ε_B.
+        points: Signal efficiencies to mark with a dotted line.
+
+    Example:
+        >>> e = np.linspace(0.01, 1, 50)
+        >>> "svg" in roc({"tagger": Band(e, e**3)})
+        True
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure()
+        for i, (name, band) in enumerate(curves.items()):
+            good = (band.y > 0) & np.isfinite(band.y)
+            axes.plot(band.x[good], 1 / band.y[good], color=_colour(i + 1), linestyle=_dash(i + 1), label=name)
+            if band.low is not None and band.high is not None:
+                low, high = np.maximum(band.low[good], 1e-9), np.maximum(band.high[good], 1e-9)
+                axes.fill_between(band.x[good], 1 / high, 1 / low, color=_colour(i + 1), alpha=0.18, linewidth=0)
+        x = np.linspace(0.02, 1, 60)
+        axes.plot(x, 1 / x, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), label="guessing")
+        for p in points:
+            axes.axvline(p, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+        _log(axes, "y")
+        axes.set(xlabel="signal efficiency ε(S)", ylabel="background rejection 1/ε(B)", xlim=(0, 1))
+        axes.set_ylim(bottom=1)
+        axes.legend()
+        return svg(figure, "background rejection against signal efficiency")
+
+
+def histogram(
+    edges: ArrayLike, series: Mapping[str, ArrayLike], *, label: str, log: bool = False, ratio: bool = True
+) -> str:
+    """Histograms of the same quantity, normalised to equal area, above their ratio to the first.
+
+    The first series is drawn filled, with its statistical error as a band; all errors are square roots of counts.
+
+    Args:
+        edges: (K + 1,) bin edges.
+        series: (K,) counts by name; the first is the reference.
+        label: Label of the x axis, with the unit.
+        log: Logarithmic y axis.
+        ratio: Draw the lower panel.
+
+    Raises:
+        ValueError: If counts and edges do not fit.
+
+    Example:
+        >>> "truth" in histogram([0, 1, 2], {"truth": [40, 60], "generated": [50, 50]}, label="jet mass [GeV]")
+        True
+    """
+    e = np.asarray(edges, dtype=np.float64)
+    counts = {name: np.asarray(c, dtype=np.float64) for name, c in series.items()}
+    if e.ndim != 1 or not counts or any(c.shape != (len(e) - 1,) for c in counts.values()):
+        raise ValueError(f"histogram {label}: expected {len(e) - 1} counts a series for {len(e)} edges")
+    scale = {name: 1 / max(c.sum(), 1) / np.diff(e) for name, c in counts.items()}
+    with mpl.rc_context(STYLE):
+        both = ratio and len(counts) > 1
+        figure, axes, lower = _two_panels() if both else (*_figure(), None)
+        for i, (name, c) in enumerate(counts.items()):
+            _draw_histogram(axes, e, c * scale[name], np.sqrt(c) * scale[name], i, name)
+        if lower is not None:
+            _draw_ratio(lower, e, counts, scale)
+            lower.set(xlabel=label, ylabel="ratio", xlim=(e[0], e[-1]))
+        else:
+            axes.set_xlabel(label)
+        axes.set(ylabel="density", xlim=(e[0], e[-1]))
+        if log:
+            _log(axes, "y")
+        else:
+            axes.set_ylim(bottom=0, top=1.3 * max((c * scale[n]).max() for n, c in counts.items()) or 1)
+        axes.legend()
+        return svg(figure, f"histogram of {label}")
+
+
+def curve(lines: Mapping[str, Band], *, x_label: str, y_label: str, x_log: bool = False, y_log: bool = False) -> str:
+    """Lines with points and error bars: label efficiency, resolution against momentum, scaling.
+
+    Example:
+        >>> x = np.array([100.0, 1000.0])
+        >>> "svg" in curve({"pre-trained": Band(x, x, x - 1, x + 1)}, x_label="labels", y_label="AUC", x_log=True)
+        True
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure()
+        for i, (name, b) in enumerate(lines.items()):
+            colour, few = _colour(i + 1), len(b.x) <= 40
+            marker = ("o", "s", "D", "^", "v")[i % 5] if few else None
+            axes.plot(b.x, b.y, color=colour, linestyle=_dash(i + 1), marker=marker, ms=5, mfc=SURFACE, label=name)
+            if b.low is not None and b.high is not None:
+                axes.fill_between(b.x, b.low, b.high, color=colour, alpha=0.16, linewidth=0)
+                if few:
+                    bars = np.clip([b.y - b.low, b.high - b.y], 0, None)
+                    axes.errorbar(b.x, b.y, bars, color=colour, fmt="none", capsize=3, linewidth=1.2)
+        for axis, log in (("x", x_log), ("y", y_log)):
+            if log:
+                _log(axes, axis)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        axes.legend()
+        return svg(figure, f"{y_label} against {x_label}")
+
+
+def images(series: Mapping[str, ArrayLike], *, extent: tuple[float, float, float, float], x_label: str = "Δη",
+           y_label: str = "Δφ", label: str = "mean pT in a cell [GeV]") -> str:  # fmt: skip
+    """Mean jet images side by side on one logarithmic colour scale.
+
+    Args:
+        series: (H, W) image by name, row 0 at the lowest y.
+        extent: x and y of the edges: left, right, bottom, top.
+        x_label: Label of the x axis.
+        y_label: Label of the y axis.
+        label: Label of the colour scale.
+
+    Example:
+        >>> "svg" in images({"truth": np.eye(4)}, extent=(-0.8, 0.8, -0.8, 0.8))
+        True
+    """
+    arrays = {name: np.asarray(a, dtype=np.float64) for name, a in series.items()}
+    top = max(float(a.max()) for a in arrays.values()) or 1.0
+    norm = mpl.colors.LogNorm(top * 1e-4, top, clip=True)
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(3.1 * len(arrays) + 1.0, 3.1), layout="constrained")
+        panels = np.atleast_1d(figure.subplots(1, len(arrays), sharey=True))
+        for axes, (name, a) in zip(panels, arrays.items(), strict=True):
+            drawn = axes.imshow(
+                a.clip(top * 1e-4), origin="lower", extent=extent, norm=norm, cmap="viridis", interpolation="nearest"
+            )
+            axes.set(title=name, xlabel=x_label)
+        panels[0].set_ylabel(y_label)
+        bar = figure.colorbar(drawn, ax=list(panels), label=label, pad=0.02)
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(_power))
+        return svg(figure, "mean jet images: " + ", ".join(arrays))
+
+
+def _figure() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.6, 3.9), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _two_panels() -> tuple[Figure, Axes, Axes]:
+    figure = Figure(figsize=(5.6, 4.5), layout=ConstrainedLayoutEngine(hspace=0.02, h_pad=0.02))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    return figure, upper, lower
+
+
+def _draw_histogram(axes: Axes, e: NDArray[np.float64], y: NDArray[np.float64], error: NDArray[np.float64], i: int,
+                    name: str) -> None:  # fmt: skip
+    colour = _colour(i)
+    if i == 0:
+        axes.stairs(y, e, fill=True, color=colour, alpha=0.22, label=name)
+        axes.stairs(y, e, color=colour, linewidth=1.0)
+        axes.stairs(y + error, e, baseline=y - error, fill=True, color=colour, alpha=0.30)
+        return
+    axes.stairs(y, e, color=colour, linewidth=1.8, linestyle=_dash(i), label=name)
+    axes.errorbar((e[:-1] + e[1:]) / 2, y, error, fmt="none", ecolor=colour, elinewidth=1)
+
+
+def _draw_ratio(axes: Axes, e: NDArray[np.float64], counts: Mapping[str, NDArray[np.float64]],
+                scale: Mapping[str, NDArray[np.float64]]) -> None:  # fmt: skip
+    first, *others = counts
+    reference, middle = counts[first], (e[:-1] + e[1:]) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(reference > 0, 1 / np.sqrt(reference), np.nan)
+        axes.stairs(1 + relative, e, baseline=1 - relative, fill=True, color=_colour(0), alpha=0.30)
+        axes.axhline(1, color=_colour(0), linewidth=1)
+        for i, name in enumerate(others, 1):
+            factor = scale[name] / scale[first]
+            r = np.where(reference > 0, counts[name] * factor / reference, np.nan)
+            error = np.sqrt(counts[name]) * factor / reference
+            axes.errorbar(middle, r, np.where(np.isfinite(r), error, np.nan), fmt="o", ms=3, color=_colour(i), lw=1)
+    axes.set_ylim(0.5, 1.5)
+    axes.yaxis.set_major_locator(MaxNLocator(2))
+
+
+def _colour(i: int) -> str:
+    return SERIES[i % len(SERIES)]
+
+
+def _dash(i: int) -> Any:
+    return _DASHES[i % len(_DASHES)]
+
+
+def _smooth(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Running mean over a twentieth of the points, over fewer at both ends."""
+    width = max(1, len(y) // 20)
+    ones = np.ones(width)
+    good = np.isfinite(y)
+    total = np.convolve(np.where(good, y, 0.0), ones, "same")
+    count = np.convolve(good.astype(np.float64), ones, "same")
+    return np.asarray(np.divide(total, count, out=np.full(len(y), np.nan), where=count > 0))
+
+
+def _log(axes: Axes, axis: str) -> None:
+    """Logarithmic axis with powers of ten in plain text: matplotlib's own would need its fonts."""
+    getattr(axes, f"set_{axis}scale")("log")
+    of = axes.xaxis if axis == "x" else axes.yaxis
+    of.set_major_locator(LogLocator(numticks=8))
+    of.set_major_formatter(FuncFormatter(_power))
+    of.set_minor_formatter(NullFormatter())
+
+
+def _power(value: float, _position: int | None = None) -> str:
+    if value <= 0:
+        return "0"
+    exponent = round(math.log10(value))
+    if not math.isclose(value, 10.0**exponent):
+        return f"{value:g}"
+    return f"{value:g}" if 0 <= exponent <= 2 else "10" + str(exponent).translate(_SUPERSCRIPT)

@@ -1,0 +1,339 @@
+"""From the records of runs to a page: which events become which plots and tables.
+
+Every section is made from the events it can find and left out where there are none; events that are not known here are
+passed over, so a record of a later version, or of another kind of run, can still be read.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpm.metrics.estimate import Estimate
+from lpm.records.run import read
+from lpm.report import plots
+from lpm.report.display import add_display
+from lpm.report.page import Page
+from lpm.report.plots import Band
+
+__all__ = ["report_events", "report_runs"]
+
+Event: TypeAlias = Mapping[str, Any]
+
+_TITLES = {
+    "auc": "area under the ROC curve", "accuracy": "accuracy", "ece": "calibration error (ECE)", "fpd": "FPD",
+    "kpd": "KPD", "mmd": "MMD²", "c2st": "two-sample AUC", "sliced_w1": "sliced W1", "precision": "precision",
+    "recall": "recall", "density": "density", "coverage": "coverage",
+}  # fmt: skip
+_SYMBOLS = {
+    "pt": "pT", "deta": "Δη", "dphi": "Δφ", "tau21": "τ21", "tau32": "τ32", "sdmass": "soft-drop mass", "eta": "η",
+    "phi": "φ",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run: its name and its events by kind."""
+
+    name: str
+    events: Mapping[str, list[Event]]
+
+    def last(self, kind: str) -> Event:
+        return self.events[kind][-1] if self.events.get(kind) else {}
+
+
+def report_runs(folders: Sequence[Path], *, title: str = "") -> Page:
+    """The page of one or more run folders.
+
+    Args:
+        folders: Folders with a `run.jsonl`.
+        title: Heading; made from the recipes if empty.
+
+    Raises:
+        ValueError: If there is no folder, or one holds no readable record.
+    """
+    if not folders:
+        raise ValueError("expected at least one run folder; name those to report")
+    return report_events({_name(f, folders): read(Path(f)) for f in folders}, title=title)
+
+
+def report_events(runs: Mapping[str, Sequence[Event]], *, title: str = "") -> Page:
+    """The page of the events of runs.
+
+    Args:
+        runs: Events by name of run, as `lpm.records.run.read` returns them.
+        title: Heading; made from the names if empty.
+
+    Example:
+        >>> page = report_events({"first": [{"event": "start", "recipe": "tiny", "seed": 1}]})
+        >>> [s.title for s in page.sections]
+        ['Provenance']
+    """
+    found = [_Run(name, _by_kind(events)) for name, events in runs.items()]
+    page = Page(title or ", ".join(r.name for r in found), _subtitle(found))
+    _tiles(page, found)
+    for add in (_metrics, _generation, _curves, _histograms, _displays, _training, _energy, _provenance):
+        add(page, found)
+    return page
+
+
+def _tiles(page: Page, runs: Sequence[_Run]) -> None:
+    """Up to four headline numbers: the first metrics of the first tables."""
+    several = len(runs) > 1
+    shown = [
+        (_title(metric), estimate, " · ".join(p for p in (r.name if several else "", table) if p))
+        for r in runs
+        for table, rows in _tables(r).items()
+        for metric, estimate in rows.items()
+        if not metric.endswith(".floor")
+        and metric.partition("@")[0].partition("[")[0] in ("auc", "accuracy", "c2st", "rejection", "fpd")
+    ]
+    for label, estimate, note in shown[:4]:
+        page.tile(label, estimate, note)
+
+
+def _metrics(page: Page, runs: Sequence[_Run]) -> None:
+    """A table a name, with a column a run."""
+    names = dict.fromkeys(n for r in runs for n, rows in _tables(r).items() if not _has_floor(rows))
+    if not names:
+        return
+    section = page.section("Results", "Each value with its 68% interval; point at a value to read both ends.")
+    for name in names:
+        rows = [(r, _tables(r)[name]) for r in runs if name in _tables(r)]
+        metrics = dict.fromkeys(m for _, found in rows for m in found)
+        heads = [r.name for r, _ in rows] if len(runs) > 1 else ["value"]
+        cells: list[list[str | Estimate]] = [[_title(m), *(found.get(m, "–") for _, found in rows)] for m in metrics]
+        section.table(["metric", *heads], cells, caption=name)
+
+
+def _generation(page: Page, runs: Sequence[_Run]) -> None:
+    """Distances beside their truth-against-truth floor."""
+    tables = [(r, name, rows) for r in runs for name, rows in _tables(r).items() if _has_floor(rows)]
+    if not tables:
+        return
+    lead = (
+        "The floor is the same distance between two halves of the truth, of equal size: a perfect generator reaches it."
+    )
+    section = page.section("Generated against true", lead)
+    for r, name, rows in tables:
+        distances: list[list[str | Estimate]] = []
+        for metric, e in rows.items():
+            floor = rows.get(f"{metric}.floor")
+            if floor is not None:
+                distances.append([_title(metric), e, floor, _excess(e, floor)])
+        caption = f"{r.name}: {name}" if len(runs) > 1 else name
+        section.table(["distance", "generated", "floor", "difference / error"], distances, caption=caption)
+
+
+def _curves(page: Page, runs: Sequence[_Run]) -> None:
+    events = [(r, e) for r in runs for e in r.events.get("curve", [])]
+    if not events:
+        return
+    section = page.section("Curves")
+    section.figures([(_curve(e), _caption(e, r, runs)) for r, e in events])
+
+
+def _curve(e: Event) -> str:
+    lines = {name: _band(e["x"], series) for name, series in e["series"].items()}
+    if e.get("name") == "roc":
+        return plots.roc(lines)
+    x = np.asarray(e["x"], dtype=np.float64)
+    wide = len(x) > 1 and x.min() > 0 and x.max() / x.min() >= 50
+    return plots.curve(
+        lines,
+        x_label=e.get("x_label", "x"),
+        y_label=e.get("y_label", e.get("name", "y")),
+        x_log=e.get("x_log", wide),
+        y_log=e.get("y_log", False),
+    )
+
+
+def _histograms(page: Page, runs: Sequence[_Run]) -> None:
+    histograms = [(r, e) for r in runs for e in r.events.get("histogram", [])]
+    images = [(r, e) for r in runs for e in r.events.get("image", [])]
+    if not histograms and not images:
+        return
+    lead = "Normalised to equal area. Bands and bars are statistical errors; below, the ratio to the first series."
+    section = page.section("Distributions", lead)
+    figures = []
+    for r, e in histograms:
+        unit = e.get("unit", "1")
+        label = _title(e.get("name", "")) + (f" [{unit}]" if unit not in ("1", "") else "")
+        drawn = plots.histogram(e["edges"], e["series"], label=label, log=bool(e.get("log", False)))
+        figures.append((drawn, _caption(e, r, runs)))
+    section.figures(figures)
+    for r, e in images:
+        left, right, bottom, top = e.get("extent", (-0.8, 0.8, -0.8, 0.8))
+        section.figures([(plots.images(e["series"], extent=(left, right, bottom, top)), _caption(e, r, runs))])
+
+
+def _displays(page: Page, runs: Sequence[_Run]) -> None:
+    events = [(r, e) for r in runs for e in r.events.get("jets", [])]
+    if events:
+        section = page.section("Event display", "Single jets, particle by particle.")
+        for r, e in events:
+            if len(runs) > 1:
+                section.text(r.name)
+            add_display(page, section, e["series"])
+
+
+def _training(page: Page, runs: Sequence[_Run]) -> None:
+    figures = []
+    for r in runs:
+        steps = [e for e in r.events.get("step", []) if e.get("loss")]
+        if not steps:
+            continue
+        training = _losses(steps)
+        validation = _losses([e for e in r.events.get("valid", []) if e.get("loss")])
+        speed = _speed(steps)
+        caption = f"{r.name}: {len(steps)} recorded steps" + (f", {speed}" if speed else "")
+        figures.append((plots.losses(training, validation), caption + "."))
+    if figures:
+        lead = "Faint: as recorded; strong: running mean; points: validation."
+        page.section("Training", lead).figures(figures)
+
+
+def _energy(page: Page, runs: Sequence[_Run]) -> None:
+    rows = []
+    for r in runs:
+        end = r.last("end")
+        kwh, co2 = end.get("energy_kwh"), end.get("co2_kg")
+        if kwh is not None or co2 is not None:
+            rows.append([r.name, _amount(kwh, "kWh", "Wh"), _amount(co2, "kg", "g"), _duration(end)])
+    if rows:
+        section = page.section("Energy", "Measured or estimated on the machine that ran it.")
+        section.table(["run", "energy", "CO₂ equivalent", "time"], rows)
+
+
+def _provenance(page: Page, runs: Sequence[_Run]) -> None:
+    section = page.section("Provenance", "What is needed to do it again.")
+    for r in runs:
+        start = r.last("start")
+        facts: dict[str, str] = {}
+        for key in ("recipe", "seed", "commit", "hardware", "versions"):
+            facts.update(_flat(key, start.get(key)))
+        kept = {k: v for k, v in facts.items() if len(v) <= 90}
+        section.facts(kept, title=r.name)
+        whole = {k: v for k, v in start.items() if k not in ("event", "time")}
+        text = json.dumps(whole, indent=2, ensure_ascii=False).replace("&", "&amp;").replace("<", "&lt;")
+        section.html(f"<details><summary>full record of the start</summary><pre>{text}</pre></details>")
+        files = [[str(e.get("path", "")), f"{e.get('bytes', 0) / 1e6:.2f} MB", str(e.get("sha256", ""))[:16]]
+                 for e in r.events.get("artefact", [])]  # fmt: skip
+        if files:
+            section.table(["file", "size", "SHA-256 (start)"], files)
+
+
+def _by_kind(events: Sequence[Event]) -> dict[str, list[Event]]:
+    out: dict[str, list[Event]] = defaultdict(list)
+    for e in events:
+        out[str(e.get("event"))].append(e)
+    return out
+
+
+def _tables(r: _Run) -> dict[str, dict[str, Estimate]]:
+    """The last metrics recorded under each name."""
+    return {
+        str(e.get("name", "metrics")): {m: Estimate.from_json(v) for m, v in e.get("values", {}).items()}
+        for e in r.events.get("metrics", [])
+    }
+
+
+def _has_floor(rows: Mapping[str, Estimate]) -> bool:
+    return any(m.endswith(".floor") for m in rows)
+
+
+def _excess(e: Estimate, floor: Estimate) -> str:
+    """By how many standard errors a distance differs from its floor."""
+    error = float(np.hypot(e.error, floor.error))
+    return f"{(e.value - floor.value) / error:+.1f} σ" if error > 0 else "–"
+
+
+def _losses(events: Sequence[Event]) -> dict[str, Band]:
+    points: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for e in events:
+        losses = e["loss"] if isinstance(e["loss"], Mapping) else {"loss": e["loss"]}
+        for name, value in losses.items():
+            if value is not None:
+                points[name].append((float(e.get("step", len(points[name]))), float(value)))
+    return {name: Band(*(np.array(p, dtype=np.float64).T)) for name, p in points.items()}
+
+
+def _band(x: Sequence[float], series: Any) -> Band:
+    if isinstance(series, Mapping):
+        low, high = (_numbers(series[k]) if series.get(k) else None for k in ("low", "high"))
+        return Band(_numbers(x), _numbers(series["value"]), low, high)
+    return Band(_numbers(x), _numbers(series))
+
+
+def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def _title(name: str) -> str:
+    """A readable name of a metric or a field: `w1[jet.tau21]` becomes `W1, jet τ21`."""
+    stem, bracket, rest = name.partition("[")
+    if bracket:
+        inside, _, tail = rest.partition("]")
+        return f"{_title(stem)}, {_title(inside)}" + (f" at ε(S) = {tail[1:]}" if tail.startswith("@") else tail)
+    stem, at, point = name.partition("@")
+    if at:
+        return f"{_title(stem)} at ε(S) = {point}"
+    if name == "w1":
+        return "W1"
+    if name in _TITLES:
+        return _TITLES[name]
+    words = [_SYMBOLS.get(w, w) for w in name.split(".")]
+    return " ".join(words + (["multiplicity"] if name in ("particle",) else [])).replace("_", " ")
+
+
+def _caption(e: Event, r: _Run, runs: Sequence[_Run]) -> str:
+    text = str(e.get("caption") or _title(str(e.get("name", ""))))
+    return f"{r.name}: {text}" if len(runs) > 1 else text
+
+
+def _speed(steps: Sequence[Event]) -> str:
+    rates = [(float(np.median(v)), unit) for unit in ("jets", "tokens")
+             if (v := [e[f"{unit}_per_s"] for e in steps if e.get(f"{unit}_per_s")])]  # fmt: skip
+    return ", ".join(f"{rate:,.0f} {unit}/s" for rate, unit in rates)
+
+
+def _amount(value: float | None, unit: str, milli: str) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3g} {unit}" if value >= 0.1 else f"{1000 * value:.3g} {milli}"
+
+
+def _duration(end: Event) -> str:
+    seconds = end.get("duration_s", end.get("seconds"))
+    return "–" if seconds is None else str(datetime.timedelta(seconds=round(float(seconds))))
+
+
+def _flat(name: str, value: Any) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        return {k if name in ("versions", "hardware") else f"{name}.{k}" if name != "recipe" else str(k): str(v)
+                for k, v in value.items() if not isinstance(v, Mapping | list) or v}  # fmt: skip
+    return {} if value is None else {name: str(value)}
+
+
+def _subtitle(runs: Sequence[_Run]) -> str:
+    times = [e["time"] for r in runs for e in r.events.get("start", []) if isinstance(e.get("time"), int | float)]
+    day = datetime.datetime.fromtimestamp(max(times), datetime.UTC).strftime("%d %B %Y, %H:%M UTC") if times else ""
+    count = "" if len(runs) == 1 else f"{len(runs)} runs"
+    seeds = {str(r.last("start").get("seed")) for r in runs if r.last("start").get("seed") is not None}
+    seed = f"seed {', '.join(sorted(seeds))}" if seeds else ""
+    return " · ".join(p for p in (count, day, seed) if p)
+
+
+def _name(folder: Path, folders: Sequence[Path]) -> str:
+    """The folder's name, with its parent's where two are called the same."""
+    folder = Path(folder).resolve()
+    twins = sum(Path(f).resolve().name == folder.name for f in folders)
+    return folder.name if twins == 1 else f"{folder.parent.name}/{folder.name}"
