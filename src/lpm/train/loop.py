@@ -1,0 +1,320 @@
+"""The one training loop: fits anything whose forward pass gives {name: (B,) losses}.
+
+It names no head, no field and no data set. A killed run that is resumed gives, on the CPU, bit for bit the weights of
+an uninterrupted one: weights, optimiser, average, random state and the place in the data are restored together.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lpm.train.checkpoint import Parts, load_state, save_state
+from lpm.train.optim import Average, learning_rate, parameter_groups
+from lpm.train.parallel import Parallel, World, mean_over_ranks, wrap
+
+__all__ = ["PEAK_FLOPS", "Fit", "Items", "Record", "TrainConfig", "fit"]
+
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "V100": 125e12}
+"""Dense half-precision peak of some accelerators, from their data sheets, for the utilisation (MFU)."""
+
+
+class Items(Protocol):
+    """Batches with a memory of how far they were read."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def state(self) -> dict[str, Any]:
+        """JSON-ready place after the last batch that was handed out."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from such a place."""
+        ...
+
+
+class Record(Protocol):
+    """Where events of the training go: the run record, a progress bar, or both."""
+
+    def __call__(self, event: str, **content: Any) -> None:
+        """Take note of one event."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How to train.
+
+    Args:
+        steps: Optimiser steps.
+        lr: Peak learning rate.
+        warmup: Steps of linear warm-up.
+        floor: Final learning rate as a share of the peak.
+        weight_decay: Of matrices.
+        betas: Of AdamW.
+        clip: Largest norm of the gradient; 0 turns clipping off.
+        accumulate: Batches whose gradients make one step.
+        ema: Decay of the averaged weights, which become the result; 0 turns averaging off.
+        layer_decay: Factor by which each lower block learns slower.
+        weights: {head: weight of its loss}; 1 where not named.
+        precision: `fp32`, `bf16` (autocast), or `auto`: bf16 on CUDA.
+        compile: Compile the model.
+        parallel: What to do when started on several ranks.
+        log_every: Steps between records.
+        valid_every: Steps between validations; 0 for none.
+        save_every: Steps between checkpoints; 0 for none but the last.
+        patience: Validations without improvement after which training stops; 0 for never. The best weights are kept.
+    """
+
+    steps: int
+    lr: float = 1e-3
+    warmup: int = 100
+    floor: float = 0.01
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0
+    accumulate: int = 1
+    ema: float = 0.0
+    layer_decay: float = 1.0
+    weights: dict[str, float] | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
+    parallel: Parallel = "ddp"
+    log_every: int = 10
+    valid_every: int = 0
+    save_every: int = 0
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps <= 0 or self.lr <= 0 or self.accumulate <= 0 or not 0 <= self.ema < 1:
+            raise ValueError(f"expected steps, lr, accumulate > 0 and 0 ≤ ema < 1, got {self}")
+
+
+@dataclass
+class Fit:
+    """What a training came to.
+
+    Args:
+        step: Steps done.
+        losses: Last training losses.
+        best: Lowest validation loss, or NaN if there was no validation.
+        stopped: True if patience ended it early.
+    """
+
+    step: int
+    losses: dict[str, float]
+    best: float = math.nan
+    stopped: bool = False
+
+
+def fit(
+    model: nn.Module,
+    items: Items,
+    config: TrainConfig,
+    *,
+    record: Record,
+    valid: Callable[[], Iterable[Any]] | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    place: World | None = None,
+) -> Fit:
+    """Train `model` in place; at the end it holds the averaged (and, with patience, the best) weights.
+
+    Args:
+        model: Its call on a batch returns {name: (B,)}; a batch has a length and `to(device)`.
+        items: Training batches; must not run out.
+        config: How to train.
+        record: Receives `step`, `valid` and `end` events.
+        valid: Returns the validation batches, the same each time.
+        folder: Where checkpoints go; None for none.
+        resume: Go on from the checkpoint in `folder`.
+        place: This process among all; None for a single one on the CPU.
+
+    Raises:
+        ValueError: If the loss is no longer finite, or there is nothing to resume from.
+    """
+    return _Loop(model, items, config, record, valid, folder, place or World(0, 1, torch.device("cpu"))).run(resume)
+
+
+class _Loop:
+    """State of one training; `run` is its only door."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        items: Items,
+        config: TrainConfig,
+        record: Record,
+        valid: Callable[[], Iterable[Any]] | None,
+        folder: Path | None,
+        place: World,
+    ) -> None:
+        self.items, self.config, self.record, self.valid, self.folder, self.place = (
+            items,
+            config,
+            record,
+            valid,
+            folder,
+            place,
+        )
+        self.model = model.to(place.device)
+        wrapped = wrap(self.model, config.parallel, place)
+        self.wrapped: Any = torch.compile(wrapped, dynamic=True) if config.compile else wrapped
+        groups = parameter_groups(
+            self.model, lr=config.lr, weight_decay=config.weight_decay, layer_decay=config.layer_decay
+        )
+        fused = place.device.type == "cuda"
+        self.optimiser = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
+        self.parameters = [p for g in groups for p in g["params"]]
+        self.average = Average(self.parameters, config.ema) if config.ema else None
+        self.best: list[Tensor] | None = None
+        self.fit = Fit(0, {})
+        self.misses = 0
+        half = config.precision == "bf16" or (config.precision == "auto" and place.device.type == "cuda")
+        self.cast = torch.autocast(place.device.type, torch.bfloat16) if half else nullcontext()
+
+    def run(self, resume: bool) -> Fit:
+        if resume:
+            self._restore()
+        self.wrapped.train()
+        batches, begun = iter(self.items), time.perf_counter()
+        events = tokens = 0
+        mark, since = self.fit.step, begun
+        while self.fit.step < self.config.steps and not self.fit.stopped:
+            losses, n, t = self._step(batches)
+            events, tokens, step = events + n, tokens + t, self.fit.step
+            if step % self.config.log_every == 0 or step == self.config.steps:
+                self._log(losses, events, tokens, time.perf_counter() - since, step - mark)
+                events, tokens, mark, since = 0, 0, step, time.perf_counter()
+            if self.valid and self.config.valid_every and step % self.config.valid_every == 0:
+                self._validate()
+                since = time.perf_counter()
+            if self.folder and self.config.save_every and step % self.config.save_every == 0:
+                self._save()
+        self._finish()
+        return self.fit
+
+    def _step(self, batches: Iterator[Any]) -> tuple[dict[str, Tensor], int, int]:
+        c, events, tokens = self.config, 0, 0
+        rate = learning_rate(self.fit.step, peak=1.0, steps=c.steps, warmup=c.warmup, floor=c.floor)
+        for group in self.optimiser.param_groups:
+            group["lr"] = c.lr * group["scale"] * rate
+        for _ in range(c.accumulate):
+            batch = next(batches)
+            events += len(batch)
+            tokens += _size(self.model, batch)
+            batch = batch.to(self.place.device)
+            with self.cast:
+                losses = {n: x.mean() for n, x in self.wrapped(batch).items()}
+            total = torch.stack([(c.weights or {}).get(n, 1.0) * x for n, x in losses.items()]).sum()
+            torch.autograd.backward(total / c.accumulate)
+        if c.clip:
+            nn.utils.clip_grad_norm_(self.parameters, c.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update()
+        self.fit.step += 1
+        return {n: x.detach() for n, x in losses.items()}, events, tokens
+
+    def _log(self, losses: Mapping[str, Tensor], events: int, tokens: int, seconds: float, steps: int) -> None:
+        values = {n: float(mean_over_ranks(x, self.place)) for n, x in losses.items()}
+        if not all(math.isfinite(v) for v in values.values()):
+            raise ValueError(
+                f"the loss is not finite at step {self.fit.step} ({values}); lower train.lr or look at the data with "
+                "lpm inspect; the last checkpoint is kept"
+            )
+        self.fit.losses = values
+        rate = events * self.place.size / seconds
+        rates = {"events_per_s": round(rate, 2), "tokens_per_s": round(tokens * self.place.size / seconds, 1)}
+        left = (self.config.steps - self.fit.step) * seconds / max(1, steps)
+        lr = max(g["lr"] for g in self.optimiser.param_groups)
+        self._tell("step", step=self.fit.step, steps=self.config.steps, loss=values, lr=lr, eta_s=round(left, 1),
+                   **rates, **self._mfu(tokens / seconds))  # fmt: skip
+
+    def _mfu(self, tokens_per_s: float) -> dict[str, float]:
+        """Share of the accelerator's peak, counting 6 operations a parameter and token (Kaplan et al. 2020)."""
+        if self.place.device.type != "cuda":
+            return {}
+        name = torch.cuda.get_device_name(self.place.device)
+        peak = next((v for k, v in PEAK_FLOPS.items() if k in name), None)
+        count = sum(p.numel() for p in self.parameters)
+        return {"mfu": round(6 * count * tokens_per_s / peak, 4)} if peak else {}
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        assert self.valid is not None
+        self._swap()
+        self.wrapped.eval()
+        sums: dict[str, Tensor] = {}
+        count = 0
+        # Views draw at random; validation must neither disturb the training's stream nor vary between calls.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            for batch in self.valid():
+                with self.cast:
+                    losses = self.model(batch.to(self.place.device))
+                count += len(batch)
+                sums = {n: sums.get(n, 0) + x.float().sum() for n, x in losses.items()}
+        values = {n: float(mean_over_ranks(x / max(1, count), self.place)) for n, x in sums.items()}
+        total = sum((self.config.weights or {}).get(n, 1.0) * v for n, v in values.items())
+        self._tell("valid", step=self.fit.step, loss=values, total=total)
+        if not total >= self.fit.best:
+            self.fit.best, self.misses = total, 0
+            if self.config.patience:
+                self.best = [p.detach().clone() for p in self.parameters]
+        else:
+            self.misses += 1
+            self.fit.stopped = 0 < self.config.patience <= self.misses
+        self._swap()
+        self.wrapped.train()
+
+    def _swap(self) -> None:
+        if self.average:
+            self.average.swap()
+
+    @torch.no_grad()
+    def _finish(self) -> None:
+        """Save the state from which longer training could go on, then leave the result in the model."""
+        if self.folder:
+            self._save()
+        if self.best is not None:
+            for p, b in zip(self.parameters, self.best, strict=True):
+                p.copy_(b)
+        elif self.average:
+            self._swap()
+        self.model.eval()
+
+    def _save(self) -> None:
+        assert self.folder is not None
+        state = {"step": self.fit.step, "items": self.items.state(), "best": self.fit.best, "misses": self.misses}
+        save_state(self.folder / "training", self._parts(), state, write=self.place.first)
+
+    def _restore(self) -> None:
+        if self.folder is None:
+            raise ValueError("cannot resume: training was given no folder")
+        state = load_state(self.folder / "training", self._parts())
+        self.items.restore(state["items"])
+        self.fit.step, self.fit.best, self.misses = state["step"], state["best"], state["misses"]
+
+    def _parts(self) -> Parts:
+        if self.config.patience and self.best is None:
+            self.best = [p.detach().clone() for p in self.parameters]
+        return Parts(self.model, self.optimiser, self.average, self.best)
+
+    def _tell(self, event: str, **content: Any) -> None:
+        if self.place.first:
+            self.record(event, **content)
+
+
+def _size(model: nn.Module, batch: Any) -> int:
+    """Tokens of a batch if the model can tell, else its length."""
+    size = getattr(model, "size", None)
+    return int(size(batch)) if callable(size) else len(batch)

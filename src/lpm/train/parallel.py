@@ -1,0 +1,93 @@
+"""One process or many: rank and device from the environment that `torchrun` sets, and the model wrapped accordingly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+__all__ = ["Parallel", "World", "mean_over_ranks", "world", "wrap"]
+
+Parallel = Literal["none", "ddp", "fsdp"]
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all.
+
+    Args:
+        rank: Number of this process, from 0.
+        size: Number of processes.
+        device: Where it computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """True in the process that writes records and checkpoints."""
+        return self.rank == 0
+
+
+@contextmanager
+def world(device: str = "auto") -> Iterator[World]:
+    """Join the process group if `torchrun` started this process, and leave it at the end.
+
+    Args:
+        device: `cpu`, `cuda`, or `auto` for CUDA where there is one.
+
+    Raises:
+        ValueError: If CUDA is asked for and there is none.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError("device cuda: no CUDA device was found; use --device cpu")
+    size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    place = torch.device("cuda", local) if device == "cuda" else torch.device(device)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    if size == 1:
+        yield World(0, 1, place)
+        return
+    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), size, place)
+    finally:
+        dist.destroy_process_group()
+
+
+def wrap(model: nn.Module, kind: Parallel, place: World) -> nn.Module:
+    """The model as the loop calls it: itself alone, `DistributedDataParallel`, or sharded in place by FSDP2."""
+    if place.size == 1 or kind == "none":
+        return model
+    if kind == "ddp":
+        ids = [place.device.index] if place.device.type == "cuda" else None
+        # A head or a condition may take no part in some step; the gradients of others must not wait for it.
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids, find_unused_parameters=True)
+    from torch.distributed.fsdp import fully_shard
+
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList):
+            for block in module:
+                if sum(p.numel() for p in block.parameters()) > 0:
+                    fully_shard(block)
+    fully_shard(model)
+    return model
+
+
+def mean_over_ranks(x: Tensor, place: World) -> Tensor:
+    """Mean of a tensor over all processes; itself if there is one."""
+    if place.size == 1:
+        return x
+    x = x.clone()
+    dist.all_reduce(x)
+    return x / place.size
