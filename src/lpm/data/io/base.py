@@ -73,6 +73,11 @@ class Reader(ABC):
             raise ValueError(f"{self.path}: entries {start} to {stop - 1}: {reason(error)}; {REMEDY}") from error
 
     @property
+    def entries(self) -> int:
+        """Entries of the file: the events, or, where an event is one jet, the collisions they come from."""
+        return len(self)
+
+    @property
     def groups(self) -> list[tuple[int, int]]:
         """Ranges of events that are cheap to read at one go."""
         return [(i, min(i + 10_000, len(self))) for i in range(0, len(self), 10_000)]

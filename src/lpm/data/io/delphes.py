@@ -138,6 +138,8 @@ class DelphesJetsReader(RootReader):
         order = torch.argsort(key)
         at = order[torch.searchsorted(key[order], wanted).clamp_max(len(key) - 1)] if len(key) else wanted
         good = key[at] == wanted if len(key) else torch.zeros_like(wanted, dtype=torch.bool)
+        # Delphes keeps candidates whose transverse momentum it rounded to nothing.
+        good &= stored["p4"][at.clamp_max(max(len(key) - 1, 0)), :2].any(1) if len(key) else good
         lengths = torch.bincount(jet[good], minlength=len(jets.values))
         particle = {f: values[at[good]] for f, values in stored.items() if f != "p4"}
         made = {f: pick(columns, f"{kind}.{n}") for f, n in names.items()} | {"event": jets.event + first}

@@ -42,12 +42,20 @@ class Member:
 
     def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
         self._file: IO[bytes] = archive.open(f"{name}.npy")
-        version = npy.read_magic(self._file)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        self.shape, fortran, self.dtype = header(self._file)
-        if self.dtype.hasobject or (fortran and len(self.shape) > 1):
-            raise ValueError(f"array {name}: expected plain numbers in C order, got {self.dtype}")
+        try:
+            version = npy.read_magic(self._file)
+            header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            self.shape, fortran, self.dtype = header(self._file)
+            if self.dtype.hasobject or (fortran and len(self.shape) > 1):
+                raise ValueError(f"array {name}: expected plain numbers in C order, got {self.dtype}")
+        except Exception:
+            self._file.close()
+            raise
         self._start = self._file.tell()
+
+    def close(self) -> None:
+        """Let go of the stream."""
+        self._file.close()
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -69,8 +77,10 @@ class NpzReader(Reader):
     def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
         super().__init__(path, tree=tree, on_bad=on_bad)
         self._zip = _open(self.path)
+        self.arrays: dict[str, Member] = {}
         try:
-            self.arrays = {n: Member(self._zip, n) for n in _names(self._zip)}
+            for name in _names(self._zip):
+                self.arrays[name] = Member(self._zip, name)
         except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
             raise ValueError(f"{self.path}: unreadable npz: {reason(error)}; {REMEDY}") from error
 
@@ -83,8 +93,14 @@ class NpzReader(Reader):
         return torch.from_numpy(self.arrays[name][start:stop].astype(np.float64))
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._zip.close()
+        """Let go of the file: first of the streams, for the archive stays open as long as one of them is."""
+        for member in getattr(self, "arrays", {}).values():
+            member.close()
+        if hasattr(self, "_zip"):
+            self._zip.close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class EnergyFlowReader(NpzReader):

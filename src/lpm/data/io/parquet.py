@@ -66,7 +66,7 @@ def write_batches(
         "lpm.format": str(FORMAT_VERSION),
         "lpm.provenance": json.dumps({"creator": "lpm", **(provenance or {})}, sort_keys=True),
     }
-    arrow = _arrow_schema(schema).with_metadata(metadata)
+    arrow = arrow_schema(schema).with_metadata(metadata)
     count = 0
     with atomic(path) as part:
         writer: pq.ParquetWriter | None = None
@@ -107,7 +107,7 @@ class ShardReader(Reader):
         super().__init__(path, tree=tree, on_bad=on_bad)
         self._file = open_parquet(self.path)
         self.schema = read_schema(self.path)
-        missing = [c for c in _arrow_schema(self.schema).names if c not in self._file.schema_arrow.names]
+        missing = [c for c in arrow_schema(self.schema).names if c not in self._file.schema_arrow.names]
         if missing:
             raise ValueError(f"{self.path}: missing columns {', '.join(missing)}; {REMEDY}")
         meta = self._file.metadata
@@ -129,7 +129,7 @@ class ShardReader(Reader):
     def load(self, start: int, stop: int, schema: Schema) -> Batch:
         """Events of a range; row groups and columns outside it are not touched."""
         hit = [i for i, (a, b) in enumerate(self.groups) if a < stop and b > start]
-        table = self._file.read_row_groups(hit, columns=_arrow_schema(schema).names, use_threads=False)
+        table = self._file.read_row_groups(hit, columns=arrow_schema(schema).names, use_threads=False)
         first = int(self._bounds[hit[0]]) if hit else 0
         return _from_table(table.slice(start - first, stop - start), schema)
 
@@ -167,7 +167,8 @@ def _metadata(path: Path, key: str) -> str:
     return str(raw, "utf-8")
 
 
-def _column(c: Collection, f: Field) -> str:
+def column_name(c: Collection, f: Field) -> str:
+    """Name of the Parquet column of a field."""
     return f"{c.name}_{f.name}"
 
 
@@ -179,10 +180,10 @@ def _arrow_type(f: Field) -> pa.DataType:
     return pa.int32() if f.kind == "count" else pa.float32()
 
 
-def _arrow_schema(schema: Schema) -> pa.Schema:
+def arrow_schema(schema: Schema) -> pa.Schema:
     """The Arrow columns of a schema."""
     pairs = [(c, f, _arrow_type(f)) for c in schema.collections for f in c.fields]
-    return pa.schema([(_column(c, f), t if c.single else pa.list_(t)) for c, f, t in pairs])
+    return pa.schema([(column_name(c, f), t if c.single else pa.list_(t)) for c, f, t in pairs])
 
 
 def _regroup(batches: Iterable[Batch], schema: Schema, size: int) -> Iterator[Batch]:
@@ -254,12 +255,12 @@ def _from_table(table: pa.Table, schema: Schema) -> Batch:
         offsets: np.ndarray[Any, np.dtype[Any]] | None = None
         values = np.empty((0, len(c.fields)), dtype=np.float32)
         for i, f in enumerate(c.fields):
-            array = table.column(_column(c, f)).combine_chunks()
+            array = table.column(column_name(c, f)).combine_chunks()
             if not c.single:
                 bounds = np.zeros(1, np.int64) if not len(array) else array.offsets.to_numpy().astype(np.int64)
                 bounds = bounds - bounds[0]
                 if offsets is not None and not np.array_equal(offsets, bounds):
-                    raise ValueError(f"lists of {_column(c, f)} and {_column(c, c.fields[0])} differ in length")
+                    raise ValueError(f"lists of {column_name(c, f)} and {column_name(c, c.fields[0])} differ in length")
                 offsets, array = bounds, array.flatten()
             if i == 0:
                 values = np.empty((len(array), len(c.fields)), dtype=np.float32)

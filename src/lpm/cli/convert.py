@@ -1,0 +1,74 @@
+"""`lpm convert SRC… OUT`: files of any known format to shards."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["convert"]
+
+
+class OnBad(StrEnum):
+    """What to do with an event or a file that cannot be used."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+def convert(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="SRC… OUT", help="Files, folders or patterns; at the end, where to write.")
+    ],
+    format_: Annotated[
+        str, typer.Option("--format", help="Format of the sources; auto looks at the content.")
+    ] = "auto",
+    on_bad: Annotated[
+        OnBad, typer.Option(help="Stop at what cannot be used, or leave it out and count it.")
+    ] = OnBad.stop,
+    events: Annotated[int | None, typer.Option(help="Most events to read.")] = None,
+    shard_events: Annotated[int, typer.Option(help="Most events in one shard of a folder.")] = 100_000,
+    tree: Annotated[str | None, typer.Option(help="Tree, table or kind of jets, where a file holds several.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Convert ROOT, HDF5, Parquet, npz and CSV files to Parquet shards with a schema.
+
+    OUT ending in .parquet makes one shard, any other name a folder of shards. An interrupted conversion to a folder
+    continues where it was when the same command is given again.
+
+    Raises:
+        ValueError: If a source cannot be read, schemas differ, or OUT cannot be written.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from lpm.data.io.convert import convert as run
+
+    if len(paths) < 2:
+        raise ValueError("expected SRC… OUT: at least one source and where to write; got one path")
+    *sources, out = paths
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as bars:
+        task = bars.add_task("opening", total=None)
+
+        def show(path: Path, done: int, of: int) -> None:
+            bars.update(task, description=path.name, completed=done, total=of)
+
+        result = run(
+            sources, out, format=format_, on_bad=on_bad.value, events=events, shard_events=shard_events, tree=tree,
+            progress=show,
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(result.to_json()))
+        return
+    earlier = f", {result.resumed} of them finished before" if result.resumed else ""
+    files = f"{len(result.shards)} shard{'' if len(result.shards) == 1 else 's'}"
+    typer.echo(f"wrote {result.events:,} events to {out} ({files}{earlier})")
+    if result.skipped_events:
+        typer.echo(f"left out {result.skipped_events:,} events that cannot be used")
+    for why in result.skipped_files.values():
+        typer.echo(f"left out: {why}")
