@@ -45,7 +45,7 @@ class Estimate:
     Args:
         value: The estimate from all events.
         low: Lower end of the interval.
-        high: Upper end of the interval.
+        high: Upper end of the interval; infinite where the events set a lower bound only.
 
     Raises:
         ValueError: If the interval is upside down.
@@ -54,6 +54,8 @@ class Estimate:
         >>> e = Estimate(0.97, 0.96, 0.98)
         >>> round(e.error, 3), str(e)
         (0.01, '0.970 ± 0.010')
+        >>> str(Estimate(120.0, 100.0, math.inf))
+        '> 100'
         >>> Estimate.from_json(e.to_json()) == e
         True
     """
@@ -73,9 +75,9 @@ class Estimate:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, float | None]) -> Estimate:
-        """Read what `to_json` wrote; null stands for a value that could not be computed."""
-        value, low, high = (math.nan if raw[k] is None else float(raw[k] or 0.0) for k in ("value", "low", "high"))
-        return cls(value, low, high)
+        """Read what `to_json` wrote: null at the upper end alone means no upper end, elsewhere not computed."""
+        value, low, high = (math.nan if (x := raw[k]) is None else float(x) for k in ("value", "low", "high"))
+        return cls(value, low, math.inf if math.isnan(high) and not math.isnan(low) else high)
 
     @property
     def error(self) -> float:
@@ -90,6 +92,8 @@ class Estimate:
     def __str__(self) -> str:
         up, down = self.high - self.value, self.value - self.low
         width = max(abs(up), abs(down))
+        if self.high == math.inf:
+            return f"> {self.low:.0f}" if abs(self.low) >= 100 else f"> {self.low:.3g}"
         if not math.isfinite(width) or width == 0:
             return f"{self.value:.4g}"
         digits = max(0, 1 - math.floor(math.log10(width)))

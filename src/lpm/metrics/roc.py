@@ -169,7 +169,7 @@ def rejection(
 
     The interval is that of the bootstrap, which lets the cut move, and never narrower than the Jeffreys interval of
     the counted background at the fixed cut: when few events pass, resampling alone would claim too much. Where no
-    background event passes, the value is that of one passing event: a lower bound.
+    background event passes, the value is that of one passing event and the upper end is infinite.
 
     Args:
         scores: (N,) larger means more signal-like.
@@ -197,9 +197,10 @@ def rejection(
     drawn = bootstrap(statistic, len(y), seed=seed, samples=samples, level=level)
     k = drawn.value * n
     low, high = beta.ppf([(1 - level) / 2, (1 + level) / 2], k + 0.5, n - k + 0.5)
-    eps = max(drawn.value, floor)
-    low, high = min(low, drawn.low, eps) if drawn.low > 0 else min(low, eps), max(high, drawn.high, eps)
-    return Estimate(1 / eps, float(1 / high), float(1 / low))
+    if drawn.value == 0:
+        return Estimate(1 / floor, min(float(1 / high), 1 / floor), math.inf)
+    low, high = min(low, drawn.low or low, drawn.value), max(high, drawn.high, drawn.value)
+    return Estimate(1 / drawn.value, float(1 / high), float(1 / low))
 
 
 def pair_score(scores: ArrayLike, signal: int, background: int) -> Array:

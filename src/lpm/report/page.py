@@ -46,10 +46,10 @@ class Section:
         """Add a paragraph."""
         self.blocks.append(f"<p>{html.escape(text)}</p>")
 
-    def figures(self, figures: Sequence[tuple[str, str]]) -> None:
-        """Add plots side by side, as (svg, caption)."""
+    def figures(self, figures: Sequence[tuple[str, str]], *, wide: bool = False) -> None:
+        """Add plots side by side, as (svg, caption); wide ones take a row each."""
         cells = "".join(
-            f'<figure class="plot">{svg}<figcaption>{html.escape(caption)}</figcaption></figure>'
+            f'<figure class="plot{" wide" * wide}">{svg}<figcaption>{html.escape(caption)}</figcaption></figure>'
             for svg, caption in figures
         )
         self.blocks.append(f'<div class="figures">{cells}</div>')
@@ -158,5 +158,10 @@ def _split(value: str) -> str:
 
 def _cell(cell: str | Estimate) -> str:
     if isinstance(cell, Estimate):
-        return f'<span class="estimate" title="[{cell.low:.6g}, {cell.high:.6g}]">{html.escape(str(cell))}</span>'
-    return html.escape(cell)
+        return f'<span class="estimate" title="[{cell.low:.6g}, {cell.high:.6g}]">{_number(str(cell))}</span>'
+    return _number(cell) if cell[:1] in "+-" else html.escape(cell)
+
+
+def _number(text: str) -> str:
+    """Escaped, with a minus sign where a hyphen stood for it."""
+    return html.escape(text.replace("-", "−"))

@@ -15,7 +15,6 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
@@ -24,6 +23,8 @@ from lpm.report.svg import MUTED, SERIES, STYLE, SURFACE, svg
 __all__ = ["Band", "curve", "histogram", "images", "losses", "roc"]
 
 _DASHES = ("-", "-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), "-")
+# The same margins in all plots: side by side, their axes line up.
+_LEFT, _RIGHT = 0.135, 0.975
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -94,8 +95,8 @@ def roc(curves: Mapping[str, Band], *, points: Sequence[float] = (0.3, 0.5)) -> 
         for p in points:
             axes.axvline(p, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
         _log(axes, "y")
-        axes.set(xlabel="signal efficiency ε(S)", ylabel="background rejection 1/ε(B)", xlim=(0, 1))
-        axes.set_ylim(bottom=1)
+        axes.set(xlabel="signal efficiency", ylabel="background rejection (1 / efficiency)", xlim=(0, 1))
+        axes.set_ylim(bottom=0.8)
         axes.legend()
         return svg(figure, "background rejection against signal efficiency")
 
@@ -137,9 +138,11 @@ def histogram(
         else:
             axes.set_xlabel(label)
         axes.set(ylabel="density", xlim=(e[0], e[-1]))
+        axes.yaxis.set_major_locator(MaxNLocator(6))
         if log:
             _log(axes, "y")
         else:
+            _short_numbers(axes)
             axes.set_ylim(bottom=0, top=1.3 * max((c * scale[n]).max() for n, c in counts.items()) or 1)
         axes.legend()
         return svg(figure, f"histogram of {label}")
@@ -205,12 +208,14 @@ def images(series: Mapping[str, ArrayLike], *, extent: tuple[float, float, float
 
 
 def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.6, 3.9), layout="constrained")
+    figure = Figure(figsize=(5.6, 3.9))
+    figure.subplots_adjust(left=_LEFT, right=_RIGHT, bottom=0.125, top=0.975)
     return figure, figure.subplots()
 
 
 def _two_panels() -> tuple[Figure, Axes, Axes]:
-    figure = Figure(figsize=(5.6, 4.5), layout=ConstrainedLayoutEngine(hspace=0.02, h_pad=0.02))
+    figure = Figure(figsize=(5.6, 4.5))
+    figure.subplots_adjust(left=_LEFT, right=_RIGHT, bottom=0.11, top=0.98, hspace=0.06)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     return figure, upper, lower
 
@@ -241,7 +246,7 @@ def _draw_ratio(axes: Axes, e: NDArray[np.float64], counts: Mapping[str, NDArray
             error = np.sqrt(counts[name]) * factor / reference
             axes.errorbar(middle, r, np.where(np.isfinite(r), error, np.nan), fmt="o", ms=3, color=_colour(i), lw=1)
     axes.set_ylim(0.5, 1.5)
-    axes.yaxis.set_major_locator(MaxNLocator(2))
+    axes.set_yticks([0.6, 1.0, 1.4])
 
 
 def _colour(i: int) -> str:
@@ -269,6 +274,16 @@ def _log(axes: Axes, axis: str) -> None:
     of.set_major_locator(LogLocator(numticks=8))
     of.set_major_formatter(FuncFormatter(_power))
     of.set_minor_formatter(NullFormatter())
+
+
+def _short_numbers(axes: Axes) -> None:
+    """Densities of less than 0.01 as multiples of a power of ten, which stands in the label."""
+    top = max((abs(v) for v in axes.dataLim.intervaly if math.isfinite(v)), default=1.0)
+    if not 0 < top < 0.1:
+        return
+    exponent = math.floor(math.log10(top))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v / 10.0**exponent:g}"))
+    axes.set_ylabel(f"{axes.get_ylabel()} / 10{str(exponent).translate(_SUPERSCRIPT)}")
 
 
 def _power(value: float, _position: int | None = None) -> str:

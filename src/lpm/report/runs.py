@@ -21,22 +21,13 @@ from lpm.metrics.estimate import Estimate
 from lpm.records.run import read
 from lpm.report import plots
 from lpm.report.display import add_display
+from lpm.report.names import title_of
 from lpm.report.page import Page
 from lpm.report.plots import Band
 
 __all__ = ["report_events", "report_runs"]
 
 Event: TypeAlias = Mapping[str, Any]
-
-_TITLES = {
-    "auc": "area under the ROC curve", "accuracy": "accuracy", "ece": "calibration error (ECE)", "fpd": "FPD",
-    "kpd": "KPD", "mmd": "MMD²", "c2st": "two-sample AUC", "sliced_w1": "sliced W1", "precision": "precision",
-    "recall": "recall", "density": "density", "coverage": "coverage",
-}  # fmt: skip
-_SYMBOLS = {
-    "pt": "pT", "deta": "Δη", "dphi": "Δφ", "tau21": "τ21", "tau32": "τ32", "sdmass": "soft-drop mass", "eta": "η",
-    "phi": "φ",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,7 +80,7 @@ def _tiles(page: Page, runs: Sequence[_Run]) -> None:
     """Up to four headline numbers: the first metrics of the first tables."""
     several = len(runs) > 1
     shown = [
-        (_title(metric), estimate, " · ".join(p for p in (r.name if several else "", table) if p))
+        (title_of(metric), estimate, " · ".join(p for p in (r.name if several else "", table) if p))
         for r in runs
         for table, rows in _tables(r).items()
         for metric, estimate in rows.items()
@@ -101,17 +92,18 @@ def _tiles(page: Page, runs: Sequence[_Run]) -> None:
 
 
 def _metrics(page: Page, runs: Sequence[_Run]) -> None:
-    """A table a name, with a column a run."""
-    names = dict.fromkeys(n for r in runs for n, rows in _tables(r).items() if not _has_floor(rows))
-    if not names:
+    """Tables of metrics; those that hold the same metrics become columns of one table."""
+    groups: dict[tuple[str, ...], dict[str, dict[str, Estimate]]] = defaultdict(dict)
+    for r in runs:
+        for name, rows in _tables(r).items():
+            if not _has_floor(rows):
+                groups[tuple(rows)][f"{r.name}: {name}" if len(runs) > 1 else name] = rows
+    if not groups:
         return
     section = page.section("Results", "Each value with its 68% interval; point at a value to read both ends.")
-    for name in names:
-        rows = [(r, _tables(r)[name]) for r in runs if name in _tables(r)]
-        metrics = dict.fromkeys(m for _, found in rows for m in found)
-        heads = [r.name for r, _ in rows] if len(runs) > 1 else ["value"]
-        cells: list[list[str | Estimate]] = [[_title(m), *(found.get(m, "–") for _, found in rows)] for m in metrics]
-        section.table(["metric", *heads], cells, caption=name)
+    for metrics, columns in groups.items():
+        cells: list[list[str | Estimate]] = [[title_of(m), *(rows[m] for rows in columns.values())] for m in metrics]
+        section.table(["metric", *columns], cells)
 
 
 def _generation(page: Page, runs: Sequence[_Run]) -> None:
@@ -128,7 +120,7 @@ def _generation(page: Page, runs: Sequence[_Run]) -> None:
         for metric, e in rows.items():
             floor = rows.get(f"{metric}.floor")
             if floor is not None:
-                distances.append([_title(metric), e, floor, _excess(e, floor)])
+                distances.append([title_of(metric), e, floor, _excess(e, floor)])
         caption = f"{r.name}: {name}" if len(runs) > 1 else name
         section.table(["distance", "generated", "floor", "difference / error"], distances, caption=caption)
 
@@ -166,13 +158,15 @@ def _histograms(page: Page, runs: Sequence[_Run]) -> None:
     figures = []
     for r, e in histograms:
         unit = e.get("unit", "1")
-        label = _title(e.get("name", "")) + (f" [{unit}]" if unit not in ("1", "") else "")
+        label = title_of(e.get("name", "")) + (f" [{unit}]" if unit not in ("1", "") else "")
         drawn = plots.histogram(e["edges"], e["series"], label=label, log=bool(e.get("log", False)))
         figures.append((drawn, _caption(e, r, runs)))
     section.figures(figures)
     for r, e in images:
         left, right, bottom, top = e.get("extent", (-0.8, 0.8, -0.8, 0.8))
-        section.figures([(plots.images(e["series"], extent=(left, right, bottom, top)), _caption(e, r, runs))])
+        section.figures(
+            [(plots.images(e["series"], extent=(left, right, bottom, top)), _caption(e, r, runs))], wide=True
+        )
 
 
 def _displays(page: Page, runs: Sequence[_Run]) -> None:
@@ -277,25 +271,8 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
 
-def _title(name: str) -> str:
-    """A readable name of a metric or a field: `w1[jet.tau21]` becomes `W1, jet τ21`."""
-    stem, bracket, rest = name.partition("[")
-    if bracket:
-        inside, _, tail = rest.partition("]")
-        return f"{_title(stem)}, {_title(inside)}" + (f" at ε(S) = {tail[1:]}" if tail.startswith("@") else tail)
-    stem, at, point = name.partition("@")
-    if at:
-        return f"{_title(stem)} at ε(S) = {point}"
-    if name == "w1":
-        return "W1"
-    if name in _TITLES:
-        return _TITLES[name]
-    words = [_SYMBOLS.get(w, w) for w in name.split(".")]
-    return " ".join(words + (["multiplicity"] if name in ("particle",) else [])).replace("_", " ")
-
-
 def _caption(e: Event, r: _Run, runs: Sequence[_Run]) -> str:
-    text = str(e.get("caption") or _title(str(e.get("name", ""))))
+    text = str(e.get("caption") or title_of(str(e.get("name", ""))))
     return f"{r.name}: {text}" if len(runs) > 1 else text
 
 

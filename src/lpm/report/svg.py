@@ -84,10 +84,10 @@ def svg(figure: Figure, title: str) -> str:
     mark = f"p{next(_number)}-"
     text = re.sub(r'(?<= )id="', f'id="{mark}', text)
     text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{mark}", text)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", text)
-    text = re.sub(
-        r"(<svg[^>]*?) width=\"[^\"]*\" height=\"[^\"]*\"|(<svg[^>]*?) height=\"[^\"]*\"", r"\1\2", text, count=1
-    )
+    text = text.replace("font-family: 'DejaVu Sans', sans-serif", "font-family: inherit")
+    # Hundredths of a pixel are enough, and half the text.
+    text = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s*\n\s*", " ", text))
+    text = text.replace(" rotate(-0 ", " rotate(0 ").replace("> <", "><")
     text = re.sub(r"(<svg[^>]*?) width=\"[^\"]*\"", r"\1", text, count=1)
     heading = title.replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"(<svg[^>]*)>", rf'\1 role="img" aria-label="{heading}">', text, count=1)

@@ -11,7 +11,7 @@
     neutral: ["neutral", "--s3", true],
     unknown: ["particle", "--s2", false],
   };
-  const START = { yaw: -0.62, pitch: 0.36, zoom: 1 };
+  const START = { yaw: 0.92, pitch: 0.26, zoom: 0.98 };
   const DEPTH = 1.55; // distance of the plane from the collision, in units of Δη
   const RADIUS = 0.8; // of the anti-kT jet
 
@@ -45,11 +45,11 @@
       const project = (x, y, z) => {
         const unit = camera.zoom * Math.min(canvas.clientWidth, canvas.clientHeight) * 0.42;
         const cy = Math.cos(camera.yaw), sy = Math.sin(camera.yaw), cp = Math.cos(camera.pitch), sp = Math.sin(camera.pitch);
-        z -= DEPTH * 0.56; // turn about a point inside the cone
+        z -= DEPTH * 0.6; // turn about a point inside the cone
         const x1 = cy * x + sy * z, z1 = -sy * x + cy * z;
         const y1 = cp * y - sp * z1, z2 = sp * y + cp * z1;
         const scale = unit * 4.2 / (4.2 - z2);
-        return [canvas.clientWidth / 2 + x1 * scale, canvas.clientHeight / 2 - y1 * scale, z2, scale];
+        return [canvas.clientWidth / 2 + x1 * scale, canvas.clientHeight * 0.47 - y1 * scale, z2, scale];
       };
       const line = (points, close) => {
         pen.beginPath();
@@ -83,7 +83,7 @@
         pen.fillStyle = css("--muted");
         pen.font = `12px ${css("--font")}`;
         pen.textAlign = "center";
-        const eta = project(RADIUS * 1.14, -RADIUS, DEPTH), phi = project(-RADIUS, RADIUS * 1.14, DEPTH);
+        const eta = project(0, -RADIUS * 1.1, DEPTH), phi = project(-RADIUS * 1.1, 0, DEPTH);
         pen.fillText("Δη", eta[0], eta[1]);
         pen.fillText("Δφ", phi[0], phi[1]);
         pen.beginPath(); pen.arc(apex[0], apex[1], 3.5, 0, 2 * Math.PI); pen.fillStyle = css("--ink"); pen.fill();
