@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
-from lpm.data.constituents import jets_batch, momenta, type_of_pdg
+from lpm.data.constituents import charge_of_pdg, jets_batch, momenta, type_of_pdg
 from lpm.data.fields import COLLISION, collisions_schema, jets_schema
 from lpm.data.io.base import OnBad
 from lpm.data.io.root import RootReader, branches_of, counts, is_root, pick
@@ -122,7 +122,8 @@ class CmsJetsReader(RootReader):
         if not is_root(path):
             return False
         branches = branches_of(path).get(cls.usual_tree, frozenset())
-        return any(_links(branches, kind) for kind in _TABLES)
+        # NanoAOD from version 15 on holds the candidates of fat jets only, without charge: read as collisions then.
+        return any((found := _links(branches, kind)) and f"{found[2]}_charge" in branches for kind in _TABLES)
 
     def __len__(self) -> int:
         return int(self._first[-1])
@@ -151,21 +152,26 @@ class CmsJetsReader(RootReader):
     def _collisions(self, first: int, last: int, schema: Schema) -> Batch:
         """All jets of a range of collisions."""
         kind, cand = self._kind, self._candidate
-        kinematics = [f"{cand}_{n}" for n in ("pt", "eta", "phi", "mass", "charge", "pdgId")]
+        kinematics = [f"{cand}_{n}" for n in ("pt", "eta", "phi", "mass", "pdgId")]
+        charge_name = [f"{cand}_charge"] if f"{cand}_charge" in self.branches else []
         extra = {f: f"{cand}_{n}" for f, n in self._extra().items() if f"particle.{f}" in schema}
         jet_names = {"sdmass": "msoftdrop"}
         jet = {f: f"{kind}_{jet_names.get(f, f)}" for f in self.schema["jet"].names if f not in ("energy", "event")}
         links = [self._jet_index, self._candidate_index]
-        columns = self.columns([*kinematics, *extra.values(), *jet.values(), *links], first, last)
+        columns = self.columns([*kinematics, *charge_name, *extra.values(), *jet.values(), *links], first, last)
         jets = Ragged.from_lengths(pick(columns, jet["pt"]), counts(columns, list(jet.values()), self.path))
         candidates = counts(columns, [*kinematics, *extra.values()], self.path)
         row, lengths = self._link(columns, candidates, jets)
-        pt, eta, phi, mass, charge, pdg = (pick(columns, n)[row] for n in kinematics)
+        pt, eta, phi, mass, pdg = (pick(columns, n)[row] for n in kinematics)
+        known = f"{cand}_charge" in columns
+        charge = pick(columns, f"{cand}_charge")[row] if known else charge_of_pdg(pdg)
         p4 = momenta(torch.stack([pt, eta, phi, mass], 1), "pt_eta_phi_m")
         particle = {f: pick(columns, n)[row] * (_CM if f in _LENGTHS else 1.0) for f, n in extra.items()}
-        neutral = charge == 0
+        # PFNano writes -1 in all four where there is no track: neutrals and some soft charged particles.
+        errors = [particle[f] for f in ("d0_err", "dz_err") if f in particle]
+        tracked = torch.stack([charge != 0, *(e > 0 for e in errors)]).all(0)
         for f in set(particle) & _LENGTHS:
-            particle[f][neutral] = 0.0
+            particle[f] = torch.where(tracked, particle[f], 0.0)
         particle |= {"charge": charge, "type": type_of_pdg(pdg, charge)}
         made = {f: pick(columns, n) for f, n in jet.items()} | {"event": jets.event + first}
         return jets_batch(schema, p4, lengths, particle, made)
@@ -195,6 +201,6 @@ def _links(branches: frozenset[str], kind: str) -> tuple[str, str, str] | None:
         for index in _INDICES:
             for candidate in _CANDIDATES:
                 found = (f"{table}_jetIdx", f"{table}_{index}")
-                if {*found, f"{candidate}_charge", f"{candidate}_mass", f"{kind}_pt"} <= branches:
+                if {*found, f"{candidate}_pdgId", f"{candidate}_mass", f"{kind}_pt"} <= branches:
                     return *found, candidate
     return None

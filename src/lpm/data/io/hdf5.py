@@ -164,8 +164,9 @@ class AspenReader(Hdf5Reader):
         jet = torch.from_numpy(self.rows("jet_kinematics", start, stop).astype(np.float64))
         rows, lengths = unpadded(x, x[..., 3] != 0)
         charge, pdg = rows[:, 8], rows[:, 9]
-        # Neutral particles have no track; PFNano stores a meaningless number for them.
-        track = {f: torch.where(charge == 0, 0.0, rows[:, i] * _CM) for f, i in _ASPEN_LENGTHS.items()}
+        # PFNano writes -1 in all four where there is no track: neutrals and some soft charged particles.
+        tracked = (charge != 0) & (rows[:, 5] > 0) & (rows[:, 7] > 0)
+        track = {f: torch.where(tracked, rows[:, i] * _CM, 0.0) for f, i in _ASPEN_LENGTHS.items()}
         particle = {**track, "charge": charge, "type": type_of_pdg(pdg, charge), "puppi": rows[:, 10]}
         known = {"pt": jet[:, 0], "eta": jet[:, 1], "phi": jet[:, 2], "sdmass": jet[:, 3]}
         if self._tagging:

@@ -1,5 +1,8 @@
 """JetClass (ROOT: trees or RNTuples) and JetClass-II (Parquet): simulated jets with full particle information.
 
+The files' own `part_deta` is mirrored, Δη · sign(η_jet); the field `particle.deta` is Δη as defined here, computed from
+the momenta.
+
 Sources: H. Qu, C. Li, S. Qian, arXiv 2202.03772 (JetClass) and arXiv 2405.12972 (JetClass-II).
 """
 
@@ -51,7 +54,7 @@ JETCLASS2 = tuple(_DECAYS.split())
 
 _MOMENTA = ("part_px", "part_py", "part_pz", "part_energy")
 _PARTICLE = {"d0": "part_d0val", "d0_err": "part_d0err", "dz": "part_dzval", "dz_err": "part_dzerr"}
-_PARTICLE |= {"deta": "part_deta", "dphi": "part_dphi", "charge": "part_charge"}
+_PARTICLE |= {"charge": "part_charge"}
 _FLAGS = ("isChargedHadron", "isNeutralHadron", "isPhoton", "isElectron", "isMuon")
 _TYPES = tuple(f"part_{flag}" for flag in _FLAGS)
 _JET = ("pt", "eta", "phi", "energy", "sdmass", "tau1", "tau2", "tau3", "tau4")
