@@ -1,0 +1,64 @@
+"""`lpm simulate jets OUT -n N`: a sample from the generator, through a detector, into shards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["simulate"]
+
+TASKS = ("jets",)
+
+
+def simulate(
+    task: Annotated[str, typer.Argument(help="What to simulate: jets.")],
+    out: Annotated[Path, typer.Argument(help="Folder for shards, or one file ending in .parquet.")],
+    number: Annotated[int, typer.Option("-n", "--number", help="Number of jets, all classes together.")],
+    preset: Annotated[
+        str, typer.Option(help="jetclass, top-landscape or quark-gluon, or a .toml file like them.")
+    ] = "jetclass",
+    classes: Annotated[str, typer.Option(help="Only these classes, by commas: QCD,Tbqq.")] = "",
+    pt: Annotated[tuple[float, float] | None, typer.Option(help="Transverse momentum, MIN MAX in GeV.")] = None,
+    detector: Annotated[str | None, typer.Option(help="cms, atlas-delphes, none, or a .toml file like them.")] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal jets.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Complete an interrupted sample.")] = False,
+    compact: Annotated[bool, typer.Option("--compact", help="Round to what is measurable: a small file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Simulate jets with Pythia and a parametrised detector. An interrupted run is completed with --resume.
+
+    Raises:
+        ValueError: If an option is out of range or unknown, or the output cannot be written.
+    """
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}; there are: {', '.join(TASKS)}")
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lpm.sim.production import Request, produce
+
+    wanted = tuple(c.strip() for c in classes.split(",") if c.strip())
+    request = Request(
+        n=number, preset=preset, seed=seed, classes=wanted, pt=pt, detector=detector, compact=compact
+    )  # fmt: skip
+    if workers is None:
+        workers = min(os.cpu_count() or 1, request.chunks)
+    console = Console(stderr=True)
+    columns = (TextColumn("simulating jets"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    command = shlex.join(["lpm", *sys.argv[1:]])
+    with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as bar:
+        line = bar.add_task("", total=number)
+        manifest = produce(
+            request, out, workers=workers, resume=resume, command=command, done=lambda jets: bar.advance(line, jets)
+        )
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), **manifest}))
+    else:
+        typer.echo(f"{out}: {number:,} jets of {', '.join(request.labels)}")

@@ -1,0 +1,310 @@
+"""Cards: the files that say what to simulate and with which detector, read into frozen dataclasses.
+
+Three kinds lie in `cards/`: processes for the generator (`QCD.cmnd`), detectors (`detector/cms.toml`) and presets
+(`preset/jetclass.toml`), which name the others and the cuts on jets. Wherever a name of a detector or preset is
+expected, the path of a file of the same form does as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "CARDS",
+    "Calorimeter",
+    "Detector",
+    "Efficiency",
+    "Energy",
+    "Impact",
+    "Momentum",
+    "Preset",
+    "Region",
+    "Species",
+    "Tracker",
+    "digest",
+    "process",
+    "read_detector",
+    "read_preset",
+]
+
+Array = NDArray[np.float64]
+
+CARDS = Path(__file__).parent / "cards"
+"""The cards that come with the package."""
+
+
+def _bin(edges: tuple[float, ...], eta: Array) -> NDArray[np.int64]:
+    """Row of |eta| among upper bin edges; beyond the last edge it is the last row."""
+    return np.minimum(np.searchsorted(np.asarray(edges), np.abs(eta)), len(edges) - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Efficiency:
+    """Probability to find a track in bins of |eta| (upper edges) and transverse momentum (lower edges, GeV).
+
+    Example:
+        >>> e = Efficiency(eta=(1.5, 2.5), pt=(0.1, 1.0), value=((0.70, 0.95), (0.60, 0.85)))
+        >>> e.at(np.array([0.05, 0.5, 20.0]), np.array([0.0, 2.0, -2.0])).tolist()
+        [0.0, 0.6, 0.85]
+    """
+
+    eta: tuple[float, ...]
+    pt: tuple[float, ...]
+    value: tuple[tuple[float, ...], ...]
+
+    def at(self, pt: Array, eta: Array) -> Array:
+        """(N,) probability; 0 below the first pt edge and beyond the last eta edge."""
+        column = np.searchsorted(np.asarray(self.pt), pt) - 1
+        found = np.asarray(self.value)[_bin(self.eta, eta), np.maximum(column, 0)]
+        return np.asarray(np.where((column >= 0) & (np.abs(eta) <= self.eta[-1]), found, 0.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Momentum:
+    """Relative resolution of pt, `hypot(constant, slope * pt)`, in bins of |eta| (upper edges)."""
+
+    eta: tuple[float, ...]
+    constant: tuple[float, ...]
+    slope: tuple[float, ...]
+
+    def at(self, pt: Array, eta: Array) -> Array:
+        """(N,) relative uncertainty for pt in GeV, never above 1."""
+        i = _bin(self.eta, eta)
+        return np.asarray(np.minimum(np.hypot(np.asarray(self.constant)[i], np.asarray(self.slope)[i] * pt), 1.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Impact:
+    """Resolution of an impact parameter, `hypot(constant, slope / pt)` in mm, in bins of |eta| (upper edges)."""
+
+    eta: tuple[float, ...]
+    constant: tuple[float, ...]
+    slope: tuple[float, ...]
+
+    def at(self, pt: Array, eta: Array) -> Array:
+        """(N,) uncertainty in mm for pt in GeV."""
+        i = _bin(self.eta, eta)
+        return np.asarray(np.hypot(np.asarray(self.constant)[i], np.asarray(self.slope)[i] / np.maximum(pt, 1e-3)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Species:
+    """How one kind of charged particle is tracked."""
+
+    efficiency: Efficiency
+    resolution: Momentum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracker:
+    """The tracker: acceptance, and the tables of each kind of charged particle."""
+
+    eta_max: float
+    pt_min: float
+    d0: Impact
+    dz: Impact
+    hadron: Species
+    electron: Species
+    muon: Species
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy:
+    """Energy resolution in bins of |eta| (upper edges): the root of (constant E)² + stochastic² E + noise², GeV."""
+
+    eta: tuple[float, ...]
+    constant: tuple[float, ...]
+    stochastic: tuple[float, ...]
+    noise: tuple[float, ...]
+
+    def at(self, energy: Array, eta: Array) -> Array:
+        """(N,) uncertainty in GeV of energies in GeV.
+
+        Example:
+            >>> e = Energy(eta=(3.0,), constant=(0.0,), stochastic=(0.5,), noise=(0.0,))
+            >>> e.at(np.array([100.0]), np.array([0.0])).tolist()
+            [5.0]
+        """
+        i = _bin(self.eta, eta)
+        c, s, n = (np.asarray(x)[i] for x in (self.constant, self.stochastic, self.noise))
+        return np.asarray(np.sqrt((c * energy) ** 2 + s**2 * energy + n**2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """Towers of one size: up to `eta_max`, `step` wide in pseudorapidity, `towers` around the beam."""
+
+    eta_max: float
+    step: float
+    towers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calorimeter:
+    """A calorimeter: granularity from the centre outwards, energy resolution and thresholds (GeV and sigmas)."""
+
+    energy_min: float
+    significance_min: float
+    granularity: tuple[Region, ...]
+    resolution: Energy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """A detector: solenoid field in T, face of the calorimeter in mm, tracker and two calorimeters.
+
+    With `shared_towers` the two calorimeters have the same towers, and both report the same position. With
+    `absorb` a tower that holds tracks measured worse than by the calorimeter gives them all energy that the better
+    measured tracks leave, and no neutral object; otherwise the excess and a weighted mean decide (see `detector`).
+    """
+
+    text: str
+    field: float
+    radius: float
+    half_length: float
+    shared_towers: bool = False
+    absorb: bool = False
+    tracker: Tracker
+    ecal: Calorimeter
+    hcal: Calorimeter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What a sample is: collisions, detector, jets and classes.
+
+    Args:
+        text: One sentence.
+        energy: Centre-of-mass energy in GeV.
+        mpi: Whether multiparton interactions are simulated.
+        detector: Name of a detector card, or `none`.
+        radius: Radius parameter of anti-kT.
+        pt: Range of the transverse momentum of jets in GeV.
+        eta_max: Largest absolute pseudorapidity (or rapidity, see `rapidity`) of jets.
+        rapidity: Whether `eta_max` cuts on rapidity.
+        margin: The hard process is generated with transverse momenta of `margin[0] * pt[0]` to `margin[1] * pt[1]`.
+        classes: The process cards of each class; a class of several cards takes them in turn.
+        settings: Further lines for the generator.
+    """
+
+    text: str
+    energy: float
+    mpi: bool
+    detector: str
+    radius: float
+    pt: tuple[float, float]
+    eta_max: float
+    rapidity: bool = False
+    margin: tuple[float, float]
+    classes: dict[str, tuple[str, ...]]
+    settings: tuple[str, ...] = ()
+
+
+def _names(folder: str, suffix: str) -> list[str]:
+    return sorted(p.stem for p in (CARDS / folder).glob(f"*{suffix}"))
+
+
+def _file(name: str, folder: str, suffix: str, extra: tuple[str, ...] = ()) -> Path:
+    """The card of that name, or the file at that path."""
+    for path in (CARDS / folder / f"{name}{suffix}", Path(name)):
+        if path.suffix == suffix and path.is_file():
+            return path
+    known = ", ".join([*_names(folder, suffix), *extra])
+    raise ValueError(f"no {folder or 'process'} card {name!r}: expected one of {known}, or the path of a {suffix} file")
+
+
+def _build(cls: Any, raw: Any, where: str) -> Any:
+    """A frozen dataclass from nested TOML values; lists become tuples."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"{where}: expected a table, got {raw!r}")
+    nested: dict[str, Any] = {
+        "tracker": Tracker, "hadron": Species, "electron": Species, "muon": Species, "efficiency": Efficiency,
+        "ecal": Calorimeter, "hcal": Calorimeter, "d0": Impact, "dz": Impact,
+        "resolution": Energy if cls is Calorimeter else Momentum,
+    }  # fmt: skip
+    values = {}
+    for key, value in raw.items():
+        if key == "granularity":
+            values[key] = tuple(_build(Region, v, f"{where}: {key}") for v in value)
+        elif key in nested:
+            values[key] = _build(nested[key], value, f"{where}: {key}")
+        else:
+            values[key] = _tuples(value)
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ValueError(f"{where}: {str(error).split('__init__() ')[-1]}; compare the cards in {CARDS}") from None
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_tuples(v) for v in value)
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    return value
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not TOML: {error}") from None
+
+
+def read_detector(name: str) -> Detector | None:
+    """The detector card of that name or path; `none` gives None, the perfect detector.
+
+    Raises:
+        ValueError: If there is no such card or a value is missing, unknown or malformed.
+
+    Example:
+        >>> read_detector("cms").field
+        3.8
+    """
+    if name == "none":
+        return None
+    path = _file(name, "detector", ".toml", ("none",))
+    detector: Detector = _build(Detector, _load(path), str(path))
+    return detector
+
+
+def read_preset(name: str) -> Preset:
+    """The preset of that name or path.
+
+    Raises:
+        ValueError: If there is no such preset or a value is missing, unknown or malformed.
+
+    Example:
+        >>> read_preset("jetclass").pt
+        (500.0, 1000.0)
+    """
+    path = _file(name, "preset", ".toml")
+    preset: Preset = _build(Preset, _load(path), str(path))
+    return preset
+
+
+def process(name: str) -> tuple[str, ...]:
+    """The settings in the process card of that name or path, one string a line, comments dropped.
+
+    Raises:
+        ValueError: If there is no such card.
+
+    Example:
+        >>> process("Tbqq")[0]
+        'Top:gg2ttbar = on'
+    """
+    lines = (line.split("!")[0].strip() for line in _file(name, "", ".cmnd").read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in lines if line)
+
+
+def digest(name: str, folder: str) -> str:
+    """SHA-256 of a card: folder is `detector`, `preset` or empty for processes."""
+    path = _file(name, folder, ".toml" if folder else ".cmnd")
+    return hashlib.sha256(path.read_bytes()).hexdigest()

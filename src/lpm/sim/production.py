@@ -1,0 +1,341 @@
+"""Making a sample: the work is cut into chunks, each with its own seed, done by any number of processes.
+
+A chunk holds jets of all classes in random order. Its content depends on the request and the number of the chunk only,
+so a sample is the same for any number of workers, and whether or not it was interrupted. Each finished chunk is a
+shard under its final name; what is missing is made by calling again with `resume`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import platform
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lpm.data.batch import Batch
+from lpm.data.fields import JETCLASS
+from lpm.data.io.files import atomic
+from lpm.data.io.parquet import ShardReader, write_batches
+from lpm.sim.card import digest, process, read_detector, read_preset
+from lpm.sim.compact import compact
+from lpm.sim.detector import reconstruct
+from lpm.sim.jets import SCHEMA, Selection, find_jets
+from lpm.sim.pythia import generate
+
+__all__ = ["MANIFEST", "Request", "produce", "simulate_chunk"]
+
+MANIFEST = "simulation.json"
+"""Name of the file that says how the shards beside it were made."""
+
+BATCH = 500
+"""Events generated together; about 170 kB each."""
+
+PATIENCE = 40
+"""Batches without any accepted jet after which the cuts are taken to be impossible."""
+
+ATTEMPTS = 3
+"""How often a chunk is tried if its worker dies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to simulate. Two equal requests give equal samples.
+
+    Args:
+        n: Number of jets in all classes together.
+        preset: Name or path of a preset.
+        seed: Any whole number from 0.
+        classes: Names of classes; empty for all of the preset.
+        pt: Range of transverse momentum in GeV; None for that of the preset.
+        detector: Name or path of a detector card; None for that of the preset.
+        compact: Whether to round fields and drop derivable ones.
+
+    Raises:
+        ValueError: If a number is out of range or a name is unknown.
+
+    Example:
+        >>> request = Request(n=5000, preset="top-landscape", seed=1)
+        >>> request.chunks, request.share("QCD", 0)
+        (8, 312)
+    """
+
+    n: int
+    preset: str = "jetclass"
+    seed: int = 0
+    classes: tuple[str, ...] = ()
+    pt: tuple[float, float] | None = None
+    detector: str | None = None
+    compact: bool = False
+
+    def __post_init__(self) -> None:
+        preset = read_preset(self.preset)
+        if self.n < 1:
+            raise ValueError(f"number of jets: expected at least 1, got {self.n}")
+        if self.seed < 0:
+            raise ValueError(f"seed: expected a whole number from 0, got {self.seed}")
+        unknown = [c for c in self.classes if c not in preset.classes]
+        if unknown or len(set(self.classes)) != len(self.classes):
+            have = ", ".join(preset.classes)
+            raise ValueError(
+                f"classes {', '.join(self.classes)}: expected different ones of {have} (preset {self.preset})"
+            )
+        if not set(preset.classes) <= set(JETCLASS):
+            raise ValueError(f"preset {self.preset}: its classes must be among {', '.join(JETCLASS)}")
+        if self.pt and not 0 < self.pt[0] < self.pt[1]:
+            raise ValueError(f"pt: expected 0 < MIN < MAX in GeV, got {self.pt[0]:g} {self.pt[1]:g}")
+        read_detector(self.detector or preset.detector)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes in order."""
+        return self.classes or tuple(read_preset(self.preset).classes)
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks: of 2,000 jets, or smaller so that several cores find work."""
+        return max(1, -(-self.n // max(min(2000, self.n // 8), 200)))
+
+    def share(self, label: str, chunk: int) -> int:
+        """Number of jets of a class in a chunk."""
+        i, number = self.labels.index(label), len(self.labels)
+        total = self.n // number + (i < self.n % number)
+        return total * (chunk + 1) // self.chunks - total * chunk // self.chunks
+
+
+def simulate_chunk(request: Request, chunk: int) -> Batch:
+    """The jets of one chunk, in random order.
+
+    Raises:
+        ValueError: If no event passes the cuts, or a card is bad.
+    """
+    preset = read_preset(request.preset)
+    threads = torch.get_num_threads()
+    # Sums over several threads may round differently from one machine to the next.
+    torch.set_num_threads(1)
+    try:
+        parts = [
+            _simulate_card(request, chunk, label, card, count)
+            for label in request.labels
+            for card, count in _split(preset.classes[label], request.share(label, chunk), chunk)
+            if count
+        ]
+    finally:
+        torch.set_num_threads(threads)
+    batch = Batch.cat(parts) if parts else Batch.build(SCHEMA, {p: torch.zeros(0) for p in SCHEMA.paths}, _EMPTY)
+    order = np.random.default_rng(_seed(request, chunk, "order")).permutation(len(batch))
+    batch = batch[torch.from_numpy(order)]
+    return compact(batch) if request.compact else batch
+
+
+_EMPTY = {"particle": torch.zeros(0, dtype=torch.int64)}
+
+
+def _split(cards: tuple[str, ...], count: int, chunk: int) -> Iterator[tuple[str, int]]:
+    """Share jets among the cards of a class; odd ones go to each card in turn."""
+    for i, card in enumerate(cards):
+        yield card, (count + (i + chunk) % len(cards)) // len(cards)
+
+
+def _seed(request: Request, chunk: int, name: str) -> int:
+    """1 to 900,000,000, from the seed, the chunk and a name."""
+    raw = hashlib.sha256(f"{request.seed}/{chunk}/{name}".encode()).digest()
+    return int.from_bytes(raw[:8]) % 900_000_000 + 1
+
+
+def _simulate_card(request: Request, chunk: int, label: str, card: str, count: int) -> Batch:
+    preset = read_preset(request.preset)
+    detector = read_detector(request.detector or preset.detector)
+    pt = request.pt or preset.pt
+    settings = [
+        f"Beams:eCM = {preset.energy}",
+        f"PartonLevel:MPI = {'on' if preset.mpi else 'off'}",
+        f"PhaseSpace:pTHatMin = {pt[0] * preset.margin[0]}",
+        f"PhaseSpace:pTHatMax = {pt[1] * preset.margin[1]}",
+        *preset.settings,
+        *process(card),
+    ]
+    selection = Selection(radius=preset.radius, pt=pt, eta_max=preset.eta_max, rapidity=preset.rapidity)
+    seed = _seed(request, chunk, f"{label}/{card}")
+    rng = np.random.default_rng(seed)
+    found: list[Batch] = []
+    have, idle = 0, 0
+    for events in generate(settings, seed, min(BATCH, 2 * count + 10)):
+        jets = find_jets(reconstruct(events.particles, detector, rng), events.partons, events.size, label, selection)
+        idle = 0 if len(jets) else idle + 1
+        if idle >= PATIENCE:
+            tried, window = idle * events.size, f"{pt[0]:g}-{pt[1]:g} GeV"
+            raise ValueError(f"class {label}: {tried} events without a jet of {window}; choose a wider range of pt")
+        found.append(jets)
+        have += len(jets)
+        if have >= count:
+            break
+    return Batch.cat(found)[:count]
+
+
+def produce(
+    request: Request,
+    out: str | Path,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    command: str = "",
+    done: Callable[[int], None] = lambda jets: None,
+) -> dict[str, Any]:
+    """Simulate a sample.
+
+    Args:
+        request: What to make.
+        out: A folder for one shard a chunk, or a name ending in `.parquet` for one file.
+        workers: Number of processes.
+        resume: Go on with what an interrupted call with the same request left.
+        command: The command line, for the record.
+        done: Called with the number of jets of each finished chunk, those found by `resume` included.
+
+    Returns:
+        The manifest, as written to `simulation.json`.
+
+    Raises:
+        ValueError: If `out` holds something else, cannot be written, or a chunk fails again and again.
+    """
+    if workers < 1:
+        raise ValueError(f"workers: expected at least 1, got {workers}")
+    out = Path(out)
+    single = out.suffix == ".parquet"
+    folder = out.with_name(f"{out.name}.parts") if single else out
+    manifest = _manifest(request, command)
+    _open(out, folder, manifest, resume)
+    paths = [folder / f"part-{i:05d}.parquet" for i in range(request.chunks)]
+    ready = [p.exists() for p in paths]
+    for chunk in np.flatnonzero(ready):
+        done(_size(request, int(chunk)))
+    todo = [i for i in range(request.chunks) if not ready[i]]
+    tasks = {i: paths[i] for i in todo}
+    if workers == 1 or len(todo) == 1:
+        for i, path in tasks.items():
+            done(_write_chunk(request, i, path))
+    else:
+        _run_all(request, tasks, min(workers, len(tasks) or 1), done)
+    if single:
+        _join(paths, out, manifest)
+        shutil.rmtree(folder)
+    return manifest
+
+
+def _size(request: Request, chunk: int) -> int:
+    return sum(request.share(label, chunk) for label in request.labels)
+
+
+def _manifest(request: Request, command: str) -> dict[str, Any]:
+    preset = read_preset(request.preset)
+    detector = request.detector or preset.detector
+    cards = {f"preset {request.preset}": digest(request.preset, "preset")}
+    if detector != "none":
+        cards[f"detector {detector}"] = digest(detector, "detector")
+    cards |= {f"process {c}": digest(c, "") for label in request.labels for c in preset.classes[label]}
+    return {
+        "request": asdict(replace(request, classes=request.labels)),
+        "command": command,
+        "cards": cards,
+        "versions": {"python": platform.python_version()}
+        | {name: _version(name) for name in ("lpm", "pythia8mc", "fastjet", "numpy", "torch")},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _open(out: Path, folder: Path, manifest: dict[str, Any], resume: bool) -> None:
+    """Check that the place is free, or holds a part of the same sample; write the manifest."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        inside = [p for p in folder.iterdir() if not p.name.endswith(".tmp")]
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot write: {error.strerror}; choose another place") from error
+    note = folder / MANIFEST
+    # JSON knows no tuples: compare what would be read back.
+    wanted = json.loads(json.dumps(manifest))
+    if note.exists():
+        old = json.loads(note.read_text(encoding="utf-8"))
+        if not resume:
+            raise ValueError(f"{folder}: holds a sample already; add --resume to complete it, or choose another place")
+        if any(old.get(k) != wanted[k] for k in ("request", "cards")):
+            raise ValueError(
+                f"{folder}: was made with another request or other cards (see {MANIFEST}); choose another place"
+            )
+    elif inside:
+        raise ValueError(f"{folder}: is not empty and holds no {MANIFEST}; choose another place")
+    for rest in folder.glob(".part-*.tmp"):
+        rest.unlink(missing_ok=True)
+    with atomic(note) as part:
+        part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_chunk(request: Request, chunk: int, path: Path) -> int:
+    batch = simulate_chunk(request, chunk)
+    origin = {"request": asdict(request), "chunk": chunk}
+    return write_batches(path, [batch], schema=batch.schema, provenance=origin)
+
+
+def _start_worker() -> None:
+    # An interrupt from the terminal ends workers at once; the parent then cleans up.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    torch.set_num_threads(1)
+
+
+def _run_all(request: Request, tasks: dict[int, Path], workers: int, done: Callable[[int], None]) -> None:
+    """All chunks in several processes; if one dies, the pool is started again for what is missing."""
+    context = multiprocessing.get_context("spawn")
+    left = dict(tasks)
+    for _ in range(ATTEMPTS):
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+        try:
+            futures = {pool.submit(_write_chunk, request, i, path): i for i, path in left.items()}
+            for future in as_completed(futures):
+                done(future.result())
+                left.pop(futures[future])
+        except BrokenProcessPool:
+            found = [i for i, path in left.items() if path.exists()]
+            for i in found:
+                left.pop(i)
+                done(_size(request, i))
+        finally:
+            if left:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for child in multiprocessing.active_children():
+                    child.terminate()
+            pool.shutdown()
+        if not left:
+            return
+    names = ", ".join(str(i) for i in sorted(left))
+    raise ValueError(
+        f"chunks {names}: the worker died {ATTEMPTS} times (out of memory?); use fewer --workers and --resume"
+    )
+
+
+def _join(paths: list[Path], out: Path, manifest: dict[str, Any]) -> None:
+    """One file of all shards, their order kept: each is shuffled and holds all classes."""
+    with ShardReader(paths[0]) as first:
+        schema = first.schema
+
+    def batches() -> Iterator[Batch]:
+        for path in paths:
+            with ShardReader(path) as reader:
+                yield from reader.batches()
+
+    write_batches(out, batches(), schema=schema, provenance=manifest)
