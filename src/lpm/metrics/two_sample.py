@@ -7,10 +7,12 @@ cross-validation lets every event be judged once by a network that was not train
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from lpm.metrics.estimate import Array, Estimate
 from lpm.metrics.roc import roc_auc
@@ -98,17 +100,13 @@ def _fit_and_score(x: Array, y: Array, held: Array, epochs: int, seed: int) -> N
 
 def _network(features: int, generator: torch.Generator) -> nn.Sequential:
     """Two hidden layers, with weights drawn from the given generator and from no global one."""
-    net = nn.Sequential(
-        nn.Linear(features, _WIDTH), nn.SiLU(), nn.Linear(_WIDTH, _WIDTH), nn.SiLU(), nn.Linear(_WIDTH, 1)
-    )
-    for layer in net:
-        if isinstance(layer, nn.Linear):
-            bound = layer.in_features**-0.5
-            _uniform(layer.weight, bound, generator)
-            _uniform(layer.bias, bound, generator)
-    return net
-
-
-def _uniform(weight: Tensor, bound: float, generator: torch.Generator) -> None:
-    with torch.no_grad():
-        weight.uniform_(-bound, bound, generator=generator)
+    widths = (features, _WIDTH, _WIDTH, 1)
+    layers: list[nn.Module] = []
+    for i, o in itertools.pairwise(widths):
+        # Without its own initialisation, which would draw from torch's global generator.
+        linear = nn.utils.skip_init(nn.Linear, i, o)
+        with torch.no_grad():
+            for weight in linear.parameters():
+                weight.uniform_(-(i**-0.5), i**-0.5, generator=generator)
+        layers += [linear, nn.SiLU()]
+    return nn.Sequential(*layers[:-1])

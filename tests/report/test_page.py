@@ -1,0 +1,121 @@
+"""Pages are complete, escaped and never half written."""
+
+import html.parser
+import re
+
+import pytest
+
+from lpm.metrics.estimate import Estimate
+from lpm.records.run import Run
+from lpm.report.display import add_display
+from lpm.report.page import Page
+from lpm.report.runs import report_events, report_runs
+
+
+class Balance(html.parser.HTMLParser):
+    """Checks that elements close in the order in which they opened."""
+
+    VOID = ("meta", "link", "br", "img", "input")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.faults = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.ids += [v for k, v in attrs if k == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(tag)
+
+
+def test_page_is_well_formed(text):
+    parser = Balance()
+    parser.feed(text)
+    assert parser.faults == []
+    assert parser.open == []
+    assert len(parser.ids) == len(set(parser.ids))
+
+
+def test_page_asks_the_network_for_nothing(text):
+    """Names of XML name spaces are no addresses; all else that could load must be inline."""
+    without_names = re.sub(r"xmlns(:\w+)?=['\"][^'\"]*['\"]", "", text)
+    assert not re.search(r"(?:https?:)?//[\w.-]+\.\w", re.sub(r"//[^\n]*\n", "\n", without_names))
+    assert not re.search(r"<(?:img|script|iframe|link)[^>]+(?:src|href)=[\"'](?!data:|#)", without_names)
+    assert "@import" not in text
+    assert "default-src 'none'" in text
+
+
+def test_every_section_is_there_in_order(text):
+    titles = re.findall(r'<h2><a href="#s\d+">([^<]+)', text)
+    assert titles == ["Results", "Generated against true", "Curves", "Distributions", "Event display", "Training",
+                      "Energy", "Provenance"]  # fmt: skip
+
+
+def test_values_errors_and_provenance_are_shown(text):
+    for shown in ("0.970 ± 0.010", "&gt; 0.96", "rejection at 30% signal", "W1, jet mass", "0123456789ab", "12 Wh",
+                  "4 g", "0:06:51", "weights.safetensors", "800 jets/s"):  # fmt: skip
+        assert shown in text, shown
+
+
+def test_text_from_the_record_is_escaped(text):
+    assert "a </script> CPU" not in text
+    assert "a &lt;/script&gt; CPU" in text
+
+
+def test_equal_metrics_of_two_tables_share_a_table(text):
+    assert re.search(r"<th scope=\"col\">tagging</th><th scope=\"col\">scratch</th>", text)
+
+
+def test_several_runs_are_told_apart(events):
+    kept = [e for e in events if e["event"] in ("start", "metrics", "jets")]
+    page = report_events({"one": kept, "two": kept})
+    text = page.render()
+    assert "2 runs" in page.subtitle
+    assert "one: tagging" in text
+    assert "two: tagging" in text
+    assert text.count("<canvas") == 4
+    assert text.count("function display(root)") == 1
+
+
+def test_an_empty_record_still_gives_a_page():
+    assert "Provenance" in report_events({"empty": []}).render()
+
+
+def test_folders_are_read_and_twins_get_their_parents_name(tmp_path):
+    for parent in ("a", "b"):
+        Run(tmp_path / parent / "run").write("start", recipe="tiny", seed=1)
+    assert report_runs([tmp_path / "a" / "run", tmp_path / "b" / "run"]).title == "a/run, b/run"
+
+
+def test_missing_record_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"run\.jsonl"):
+        report_runs([tmp_path])
+    with pytest.raises(ValueError, match="at least one run"):
+        report_runs([])
+
+
+def test_failed_write_keeps_the_old_page(tmp_path, monkeypatch):
+    target = tmp_path / "report.html"
+    Page("first").write(target)
+    before = target.read_bytes()
+    monkeypatch.setattr(Page, "render", lambda self: "\ud800")
+    with pytest.raises(UnicodeEncodeError):
+        Page("second").write(target)
+    assert target.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_table_sets_estimates_with_their_interval():
+    section = Page("t").section("s")
+    section.table(["metric", "value"], [["a<b", Estimate(-1.0, -1.5, -0.5)]])
+    assert "a&lt;b" in section.blocks[0]
+    assert 'title="[-1.5, -0.5]">−1.00 ± 0.50<' in section.blocks[0]
+
+
+def test_display_refuses_jets_without_particles():
+    page = Page("t")
+    with pytest.raises(ValueError, match="deta, dphi, pt"):
+        add_display(page, page.section("s"), {"truth": [{"particles": {"pt": [1.0]}}]})

@@ -1,0 +1,69 @@
+"""Plots are well-formed pictures that take their colours from the page."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from lpm.report import plots
+from lpm.report.plots import Band
+
+X = np.linspace(1, 10, 30)
+
+
+def drawings():
+    return {
+        "losses": plots.losses({"a": Band(X, 1000 / X**3)}, {"a": Band(X[::9], X[::9])}),
+        "roc": plots.roc({"a": Band(X / 10, np.where(X < 2, 0, (X / 10) ** 3), X / 20, X / 10)}),
+        "histogram": plots.histogram(
+            [0, 1, 2], {"truth": [3, 4], "generated": [0, 0], "other": [5, 1]}, label="m <GeV>"
+        ),
+        "log histogram": plots.histogram([0, 1, 2], {"truth": [3, 0]}, label="m", log=True),
+        "curve": plots.curve({"a": Band(X, X, X - 1, X + 1)}, x_label="x", y_label="y", x_log=True, y_log=True),
+        "images": plots.images({"truth": np.eye(4), "generated": np.zeros((4, 4))}, extent=(-1, 1, -1, 1)),
+    }
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return drawings()
+
+
+@pytest.mark.parametrize("name", ["losses", "roc", "histogram", "log histogram", "curve", "images"])
+def test_picture_is_well_formed_and_themed(pictures, name):
+    text = pictures[name]
+    tree = ElementTree.fromstring(text)
+    assert tree.attrib["role"] == "img"
+    assert tree.attrib["aria-label"]
+    assert "var(--ink, " in text
+    assert not re.search(r"#0[1-4]0[2-5]0[3-6]\b|#0a0b0\d", text), "a stand-in colour was left"
+    assert "DejaVu" not in text
+
+
+def test_names_are_unique_across_pictures(pictures):
+    names = [n for text in pictures.values() for n in re.findall(r'\sid="([^"]+)"', text)]
+    assert len(names) == len(set(names))
+    for text in pictures.values():
+        used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
+        assert used <= set(re.findall(r'\sid="([^"]+)"', text))
+
+
+def test_histogram_is_normalised_and_ratio_is_one_for_scaled_counts():
+    """Twice as many events of the same shape lie on the reference: all ratio points on the line at one."""
+    text = plots.histogram([0, 1, 2, 3], {"truth": [10, 20, 30], "generated": [20, 40, 60]}, label="x")
+    heights = set(re.findall(r'<use [^>]*y="([\d.]+)" style="fill: var\(--s2', text))
+    assert len(heights) == 1
+
+
+def test_counts_must_fit_the_edges():
+    with pytest.raises(ValueError, match="expected 2 counts"):
+        plots.histogram([0, 1, 2], {"truth": [1, 2, 3]}, label="x")
+
+
+def test_no_state_is_left_in_matplotlib():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    plots.losses({"a": Band(X, X)})
+    assert dict(mpl.rcParams) == before
