@@ -128,7 +128,7 @@ class Reader(ABC):
             return batch
         if self.on_bad == "stop" and (fault := first_fault(batch)):
             raise ValueError(
-                f"{self.path}: entry {start + fault.event}: {fault.text}; mend the file or leave such events out (skip)"
+                f"{self.path}: entry {start + fault.event}: {fault.text}; mend the file or pass --on-bad skip"
             )
         self.skipped += int(bad.sum())
         return batch[~bad]

@@ -200,7 +200,7 @@ class _Job:
             reader = open_file(path, **self.options)
             if not len(reader):
                 reader.close()
-                raise ValueError(f"{path}: holds no events; leave it out or let bad files be skipped (skip)")
+                raise ValueError(f"{path}: holds no events; leave it out or pass --on-bad skip")
             if self.schema is not None and reader.schema != self.schema:
                 reader.close()
                 raise ValueError(f"{path}: other fields or labels than {self.first}; convert them separately")

@@ -278,7 +278,7 @@ def _pandas_columns(table: Any) -> dict[str, tuple[str, int]]:
         if raw is None:
             continue
         text = raw if isinstance(raw, str) else np.asarray(raw).tobytes().decode("latin-1")
-        names = re.findall(r"(?:^|\W)V([A-Za-z_]\w*)\n|'([A-Za-z_]\w*)'", text)
+        names = re.findall(r"(?:^|[\n(a])V([A-Za-z_]\w*)\n|'([A-Za-z_]\w*)'", text)
         width = int(np.prod(table.dtype[block].shape, dtype=int))
         found = [a or b for a, b in names]
         if len(found) != width:
