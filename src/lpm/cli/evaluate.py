@@ -43,11 +43,11 @@ def evaluate(
 
 
 def _load(path: Path) -> Batch:
-    """All events of a file or folder."""
+    """All events of a file, of the files in a folder, or of those that match a pattern."""
     from lpm.data.batch import Batch
-    from lpm.data.io import open_file
+    from lpm.data.io import find_files, open_file
 
-    parts = list(open_file(path).batches())
+    parts = [batch for file in find_files(path) for batch in open_file(file).batches()]
     if not parts:
         raise ValueError(f"{path}: expected events, found none; check how the file was made")
     return Batch.cat(parts)

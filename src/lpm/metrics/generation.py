@@ -187,7 +187,7 @@ def _fpd(x: Batch, y: Batch, paths: Sequence[str], seed: int) -> _Distances:
 
 def _kpd(x: Batch, y: Batch, paths: Sequence[str], seed: int) -> _Distances:
     a, b = features(x, paths), features(y, paths)
-    return {"kpd": kpd(b, a, batch_size=min(5_000, len(a), len(b)), seed=seed + 42)}
+    return {"kpd": kpd(b, a, batch_size=min(5_000, len(a) // 2, len(b) // 2), seed=seed + 42)}
 
 
 def _on_table(name: str, distance: Callable[..., Estimate]) -> Callable[[Batch, Batch, Sequence[str], int], _Distances]:

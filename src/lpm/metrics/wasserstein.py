@@ -6,19 +6,21 @@ is the mean of W1 over random directions of the unit sphere (Rabin et al., SSVM 
 Rows may belong to events (the particles of jets). Events, not rows, are resampled, since the particles of one jet are
 not independent.
 
-Shapes: N and M rows, F features, R bootstrap samples, L directions.
+Shapes: N and M rows, F features, L directions.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lpm.metrics.estimate import Array, Estimate, interval, resamples
+from lpm.metrics.estimate import Array, Estimate, interval
 
 __all__ = ["sliced_wasserstein", "wasserstein"]
 
-_CELLS = 4_000_000
+_STEPS = 500
 
 
 def wasserstein(
@@ -54,37 +56,21 @@ def wasserstein(
         >>> wasserstein([0.0, 1.0], [1.0, 2.0]).value
         1.0
     """
-    a, b = _column(x, "x"), _column(y, "y")
-    wa = np.ones(len(a)) if x_weights is None else np.asarray(x_weights, dtype=np.float64)
-    wb = np.ones(len(b)) if y_weights is None else np.asarray(y_weights, dtype=np.float64)
-    ea = np.arange(len(a)) if x_event is None else np.asarray(x_event)
-    eb = np.arange(len(b)) if y_event is None else np.asarray(y_event)
-    z = np.concatenate([a, b])
-    order = np.argsort(z, kind="stable")
-    step = np.diff(z[order])
-    signed = np.concatenate([wa, np.zeros(len(b))])[order], np.concatenate([np.zeros(len(a)), wb])[order]
-    # Rows of the other sample have weight zero, so any valid event number does for them.
-    event = np.concatenate([ea, np.zeros_like(eb)])[order], np.concatenate([np.zeros_like(ea), eb])[order]
-
-    def distance(ra: Array, rb: Array) -> Array:
-        f = np.cumsum(ra[:, event[0]] * signed[0], axis=1)
-        g = np.cumsum(rb[:, event[1]] * signed[1], axis=1)
-        # A sample of events without rows has no distribution: its distance is NaN and is left out.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            gap = np.abs(f / f[:, -1:] - g / g[:, -1:])[:, :-1]
-        return np.asarray(gap @ step)
-
-    n, m = int(ea.max()) + 1, int(eb.max()) + 1
-    value = float(distance(np.ones((1, n)), np.ones((1, m)))[0])
+    a, b = _Sample.of(x, x_weights, x_event, "x"), _Sample.of(y, y_weights, y_event, "y")
+    grid = np.unique(np.concatenate([a.values, b.values]))
+    value = _area(grid, a.distribution(grid), b.distribution(grid))
+    # The spread needs no more than some hundred steps of the distribution functions.
+    coarse = grid if len(grid) <= _STEPS else grid[np.linspace(0, len(grid) - 1, _STEPS).astype(np.int64)]
     rng = np.random.default_rng(seed)
-    chunk = max(1, _CELLS // len(z))
-    sizes = [min(chunk, samples - i) for i in range(0, samples, chunk)]
-    replicas = [distance(*(resamples(k, s, rng).astype(np.float64) for k in (n, m))) for s in sizes]
-    return _positive(value, np.concatenate(replicas))
+    bins = a.bins(coarse), b.bins(coarse)
+    replicas = [
+        _area(coarse, *(s.resampled(coarse, k, rng) for s, k in zip((a, b), bins, strict=True))) for _ in range(samples)
+    ]
+    return _positive(value, np.array(replicas))
 
 
 def sliced_wasserstein(
-    x: ArrayLike, y: ArrayLike, *, directions: int = 128, seed: int = 0, samples: int = 30
+    x: ArrayLike, y: ArrayLike, *, directions: int = 64, seed: int = 0, samples: int = 30
 ) -> Estimate:
     """Mean W1 over random directions, of features divided by the spread of y.
 
@@ -152,11 +138,45 @@ def _rank(probability: Array, n: int) -> NDArray[np.int64]:
     return np.minimum((probability * n).astype(np.int64), n - 1)
 
 
-def _column(x: ArrayLike, name: str) -> Array:
-    a = np.asarray(x, dtype=np.float64)
-    if a.ndim != 1 or not len(a) or not np.isfinite(a).all():
-        raise ValueError(f"{name}: expected (N,) finite values, N > 0, got shape {a.shape}; drop NaN first")
-    return a
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Weighted values and the event of each."""
+
+    values: Array
+    weights: Array
+    event: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, x: ArrayLike, weights: ArrayLike | None, event: ArrayLike | None, name: str) -> _Sample:
+        a = np.asarray(x, dtype=np.float64)
+        if a.ndim != 1 or not len(a) or not np.isfinite(a).all():
+            raise ValueError(f"{name}: expected (N,) finite values, N > 0, got shape {a.shape}; drop NaN first")
+        w = np.ones(len(a)) if weights is None else np.asarray(weights, dtype=np.float64)
+        e = np.arange(len(a)) if event is None else np.asarray(event, dtype=np.int64)
+        if w.shape != a.shape or e.shape != a.shape:
+            raise ValueError(f"{name}: expected a weight and an event for each of {len(a)} values")
+        return cls(a, w, e)
+
+    def bins(self, grid: Array) -> NDArray[np.int64]:
+        """The first point of the grid that is not below each value; the grid ends at the largest value or above."""
+        return np.searchsorted(grid, self.values)
+
+    def distribution(self, grid: Array) -> Array:
+        """Distribution function at the points of the grid."""
+        total = np.cumsum(np.bincount(self.bins(grid), self.weights, len(grid)))
+        return np.asarray(total / total[-1])
+
+    def resampled(self, grid: Array, bins: NDArray[np.int64], rng: np.random.Generator) -> Array:
+        """The same after drawing events with replacement; NaN if all rows drawn weigh nothing."""
+        n = int(self.event.max()) + 1
+        times = np.bincount(rng.integers(0, n, n), minlength=n)
+        total = np.cumsum(np.bincount(bins, self.weights * times[self.event], len(grid)))
+        return np.asarray(total / total[-1]) if total[-1] > 0 else np.full(len(grid), np.nan)
+
+
+def _area(grid: Array, f: Array, g: Array) -> float:
+    """The area between two distribution functions that step at the points of the grid."""
+    return float(np.abs(f - g)[:-1] @ np.diff(grid))
 
 
 def _positive(value: float, replicas: Array) -> Estimate:

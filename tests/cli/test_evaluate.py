@@ -1,0 +1,78 @@
+"""`lpm evaluate` prints each metric with its interval, for people and for machines."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from lpm.cli.evaluate import evaluate
+from lpm.data.batch import Batch
+from lpm.data.fields import jets_schema
+from lpm.data.io.parquet import write_batches
+
+METRICS = ["auc", "accuracy", "rejection@0.3", "rejection@0.5", "ece"]
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """600 jets with a label and a score that tells them apart, mostly."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 600)
+    score = 1 / (1 + np.exp(-rng.normal(3.0 * (2 * label - 1), 2.0)))
+    columns = {"particle.pt": torch.ones(600), "jet.score": torch.tensor(score), "jet.label": torch.tensor(label)}
+    batch = Batch.build(jets_schema(["pt"], ["score"], ["QCD", "top"]), columns, {"particle": torch.ones(600).long()})
+    path = tmp_path / "scored.parquet"
+    write_batches(path, [batch], schema=batch.schema)
+    return path
+
+
+def run(*arguments):
+    app = typer.Typer()
+    app.command()(evaluate)
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "100"})
+
+
+def test_json_holds_value_low_and_high(scored):
+    result = run("jets.top", scored, "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert list(found) == METRICS
+    assert 0.9 < found["auc"]["low"] < found["auc"]["value"] < found["auc"]["high"] <= 1
+    assert run("jets.top", scored, "--json").stdout == result.stdout
+
+
+def test_table_names_every_metric(scored):
+    result = run("jets.top", scored)
+    assert all(m in result.stdout for m in METRICS)
+    assert "±" in result.stdout
+
+
+def test_metrics_are_chosen_by_name_or_by_their_stem(scored):
+    found = json.loads(run("jets.top", scored, "--json", "--metrics", "auc, rejection").stdout)
+    assert list(found) == ["auc", "rejection@0.3", "rejection@0.5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("jets.bottom",), "unknown task 'jets.bottom'; there are: jets.top"),
+        (("jets.top", "--metrics", "beauty"), "unknown metric 'beauty'"),
+        (("jets.top", "--metrics", "au"), "unknown metric 'au'"),
+        (("jets.generation",), "third argument"),
+    ],
+)
+def test_wrong_wishes_fail_in_one_line(scored, arguments, match):
+    result = run(arguments[0], scored, *arguments[1:])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ValueError)
+    assert match in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
+def test_missing_file_is_named(tmp_path):
+    result = run("jets.top", tmp_path / "none.parquet")
+    assert result.exit_code == 1
+    assert "none.parquet" in str(result.exception)
