@@ -159,7 +159,7 @@ def test_missing_branches_are_named(tmp_path):
     with uproot.recreate(tmp_path / "a.root") as f:
         f.mktree("tree", {"part_px": "float32"})
         f["tree"].extend({"part_px": np.ones(3, np.float32)})
-    with pytest.raises(ValueError, match="lacks the branches .*part_py"):
+    with pytest.raises(ValueError, match=r"lacks the branches .*part_py"):
         open_file(tmp_path / "a.root", format="jetclass")
 
 

@@ -1,6 +1,6 @@
 """Which events are fit for use: finite numbers, no negative energies, no jets of nothing.
 
-NaN alone is no fault: it stands for "not measured". A particle without momentum is one, though, and so is an infinite
+NaN alone is no fault: it stands for "not measured". A particle without a momentum is one, though, and so is an infinite
 number anywhere. Values outside a field's `low` and `high` are only odd, and are left to `lpm inspect` to count.
 """
 
@@ -74,11 +74,12 @@ def first_fault(batch: Batch) -> Fault | None:
 
 def _wrong(batch: Batch, name: str) -> Tensor:
     """(N, F) bool, True for values that make an event unusable."""
-    fields, values = batch.schema[name].fields, batch.collections[name].values
+    c, values = batch.schema[name], batch.collections[name].values
     wrong = values.isinf()
-    for i, f in enumerate(fields):
-        # Truth may be unknown, and a collection of one row an event may hold what was not measured in it.
-        if f.name in _KINEMATIC and not f.truth:
+    for i, f in enumerate(c.fields):
+        # Truth may be unknown, and of an event as a whole some things are not measured. But each row is there because
+        # something was seen somewhere.
+        if f.name in _KINEMATIC and not f.truth and not c.single:
             wrong[:, i] |= values[:, i].isnan()
         if f.name in _POSITIVE:
             wrong[:, i] |= values[:, i] < 0

@@ -12,14 +12,13 @@ from typing import Any
 
 import awkward as ak
 import torch
-import uproot
 from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
 from lpm.data.constituents import jets_batch, momenta, type_of_pdg
 from lpm.data.fields import COLLISION, collisions_schema, jets_schema
 from lpm.data.io.base import OnBad
-from lpm.data.io.root import RootReader, branches_of, counts, flat, is_root, pick
+from lpm.data.io.root import RootReader, branches_of, counts, flat, is_root, pick, tree_of
 from lpm.data.schema import Schema
 
 __all__ = ["DelphesEventsReader", "DelphesJetsReader"]
@@ -108,8 +107,8 @@ class DelphesJetsReader(RootReader):
         """A Delphes tree that holds the constituents of some of its jets."""
         if not is_root(path) or not cls.signature <= branches_of(path).get(cls.usual_tree, frozenset()):
             return False
-        with uproot.open(path) as file:
-            return bool(_with_constituents(file[cls.usual_tree], branches_of(path)[cls.usual_tree], (*_FAT, *_THIN)))
+        tree = tree_of(path, cls.usual_tree)
+        return bool(_with_constituents(tree, branches_of(path)[cls.usual_tree], (*_FAT, *_THIN)))
 
     def __len__(self) -> int:
         return int(self._first[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["atomic", "find_files"]
@@ -47,7 +47,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
         why = error.strerror or str(error).splitlines()[0]
         raise ValueError(f"{path}: cannot write: {why}; free some space or choose another place") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -105,8 +105,8 @@ class TopTaggingReader(Hdf5Reader):
 class JetNetReader(Hdf5Reader):
     """JetNet (R. Kansal et al., arXiv 2106.11535): one class a file, momenta relative to the jet.
 
-    Constituents have no energy of their own there; it is that of a massless particle. The class is taken from the name
-    of the file, `g30.hdf5` or `t.hdf5`, since nothing inside tells it.
+    Constituents have no energy of their own there; it is that of a massless particle. The azimuth of the jet is not
+    known. The class is taken from the name of the file, `g30.hdf5` or `t.hdf5`, since nothing inside tells it.
     """
 
     format = "jetnet"
@@ -134,9 +134,9 @@ class JetNetReader(Hdf5Reader):
         event = torch.repeat_interleave(torch.arange(len(jet)), lengths)
         pt, eta = rel[:, 2] * jet[event, 0], rel[:, 0] + jet[event, 1]
         p4 = momenta(torch.stack([pt, eta, rel[:, 1]], 1), "pt_eta_phi")
-        known = {"pt": jet[:, 0], "eta": jet[:, 1], "phi": torch.zeros(len(jet)), "mass": jet[:, 2]}
-        known["label"] = torch.full((len(jet),), self._label)
-        return jets_batch(schema, p4, lengths, {}, known)
+        known = {"pt": jet[:, 0], "eta": jet[:, 1], "mass": jet[:, 2]}
+        known |= {"phi": torch.full((len(jet),), torch.nan), "label": torch.full((len(jet),), self._label)}
+        return jets_batch(schema, p4, lengths, {"dphi": rel[:, 1]}, known)
 
 
 class AspenReader(Hdf5Reader):

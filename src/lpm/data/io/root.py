@@ -20,7 +20,7 @@ from lpm.data.io.base import REMEDY, OnBad, Reader, reason
 from lpm.data.io.files import atomic
 from lpm.data.schema import Schema
 
-__all__ = ["RootReader", "branches_of", "write_root"]
+__all__ = ["RootReader", "branches_of", "tree_of", "write_root"]
 
 Column = tuple[Tensor, Tensor | None]
 """Numbers (N,) as float64, and how many (B,) belong to each entry; None where it is one an entry."""
@@ -38,15 +38,13 @@ class RootReader(Reader):
 
     def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
         super().__init__(path, tree=tree, on_bad=on_bad)
-        found = branches_of(self.path)
+        found = _trees(self.path)
         name = tree or self.usual_tree
         if name not in found:
             raise ValueError(f"{self.path}: no tree {name!r}; there are: {', '.join(found) or 'none'}")
-        self.branches = found[name]
+        self._tree, self.branches = found[name]
         if missing := self.signature - self.branches:
             raise ValueError(f"{self.path}: tree {name} lacks the branches {', '.join(sorted(missing))}")
-        self._file = _open(self.path)
-        self._tree = self._file[name]
 
     @classmethod
     def sniff(cls, path: Path) -> bool:
@@ -79,10 +77,6 @@ class RootReader(Reader):
         arrays = self._tree.arrays(names, entry_start=start, entry_stop=stop)
         return {n: flat(arrays[n]) for n in names}
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
-
 
 def flat(array: ak.Array) -> Column:
     """Flat numbers and their count in each entry, from an awkward array of one or two dimensions."""
@@ -107,20 +101,32 @@ def branches_of(path: Path) -> dict[str, frozenset[str]]:
     Raises:
         ValueError: If the file is damaged or cut short.
     """
+    return {name: branches for name, (_, branches) in _trees(path).items()}
+
+
+def tree_of(path: Path, name: str) -> Any:
+    """One tree of a file, as uproot has it."""
+    return _trees(path)[name][0]
+
+
+def _trees(path: Path) -> dict[str, tuple[Any, frozenset[str]]]:
+    """The trees of a file, ready to be read, and the names of their branches."""
     stat = path.stat()
-    return _branches_of(path, stat.st_mtime_ns, stat.st_size)
+    return _trees_of(path, stat.st_mtime_ns, stat.st_size)
 
 
-@lru_cache(maxsize=16)  # several readers look at each file before one takes it
-def _branches_of(path: Path, mtime: int, size: int) -> dict[str, frozenset[str]]:
+# Taking in the description of a tree of thousands of branches takes seconds, and several readers look at each file
+# before one takes it. A file that has changed since is another entry.
+@lru_cache(maxsize=4)
+def _trees_of(path: Path, mtime: int, size: int) -> dict[str, tuple[Any, frozenset[str]]]:
     _require_whole(path, size)
-    with _open(path) as file:
-        try:
-            kinds = file.classnames(cycle=False, recursive=False)
-            trees = [n for n, kind in kinds.items() if kind == "TTree" or "RNTuple" in kind]
-            return {n: frozenset(file[n].keys(full_paths=False)) for n in trees}
-        except Exception as error:
-            raise ValueError(f"{path}: unreadable ROOT file: {reason(error)}; {REMEDY}") from error
+    try:
+        file = uproot.open(path)
+        kinds = file.classnames(cycle=False, recursive=False)
+        trees = {name: file[name] for name, kind in kinds.items() if kind == "TTree" or "RNTuple" in kind}
+        return {name: (tree, frozenset(tree.keys(full_paths=False))) for name, tree in trees.items()}
+    except Exception as error:
+        raise ValueError(f"{path}: unreadable ROOT file: {reason(error)}; {REMEDY}") from error
 
 
 def _require_whole(path: Path, size: int) -> None:
@@ -131,13 +137,6 @@ def _require_whole(path: Path, size: int) -> None:
     end = int.from_bytes(head[12:20] if version >= 1_000_000 else head[12:16], "big")
     if size < end:
         raise ValueError(f"{path}: cut short: {size} of {end} bytes; {REMEDY}")
-
-
-def _open(path: Path) -> Any:
-    try:
-        return uproot.open(path)
-    except Exception as error:
-        raise ValueError(f"{path}: unreadable ROOT file: {reason(error)}; {REMEDY}") from error
 
 
 def write_root(path: str | Path, batches: Iterable[Batch], *, schema: Schema, tree: str = "events") -> int:
