@@ -95,6 +95,7 @@ def _fetch_one(file: RemoteFile, folder: Path, progress: Progress) -> Path:
     """One file, from the first mirror that delivers it whole."""
     import pooch
 
+    pooch.get_logger().setLevel("ERROR")  # what it would tell is told by the caller
     known = file.checksum or _recorded(folder).get(file.name)
     failures = []
     for url in file.urls:

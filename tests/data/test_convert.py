@@ -1,0 +1,162 @@
+import re
+
+import numpy as np
+import pytest
+
+from lpm.data.batch import Batch
+from lpm.data.io import open_file
+from lpm.data.io import parquet as shards
+from lpm.data.io.convert import convert, fingerprint
+from lpm.data.io.spec import check_shard
+
+N = 7
+
+
+def read(paths) -> Batch:
+    return Batch.cat([b for p in paths for b in open_file(p).batches()])
+
+
+def test_every_format_becomes_a_shard(layout, write, tmp_path):
+    path = write(layout, tmp_path)
+    result = convert([path], tmp_path / "out.parquet")
+    assert (result.events, result.shards) == (N, [tmp_path / "out.parquet"])
+    assert check_shard(tmp_path / "out.parquet") == []
+    a, b = read([path]), read(result.shards)
+    assert a.schema == b.schema
+    for n in a.schema.names:
+        assert a.collections[n].values.nan_to_num(-9).tolist() == b.collections[n].values.nan_to_num(-9).tolist()
+
+
+def test_folder_in_pieces_then_resumed(write, tmp_path):
+    path, out = write("top-tagging"), tmp_path / "out"
+    first = convert([path], out, shard_events=3)
+    assert [p.name for p in first.shards] == ["a-0000.parquet", "a-0001.parquet", "a-0002.parquet"]
+    assert (first.events, first.resumed) == (N, 0)
+    before = {p: p.stat().st_mtime_ns for p in first.shards}
+    first.shards[1].write_bytes(first.shards[1].read_bytes()[:100])  # as if the disk had lost it
+    again = convert([path], out, shard_events=3)
+    assert (again.events, again.resumed) == (N, 2)
+    assert [p for p in again.shards if p.stat().st_mtime_ns != before[p]] == [again.shards[1]]
+    assert read(again.shards).field("particle.pt").values.tolist() == read([path]).field("particle.pt").values.tolist()
+
+
+def test_a_changed_source_is_converted_anew(write, tmp_path, sample):
+    path, out = write("momenta-npz"), tmp_path / "out"
+    convert([path], out)
+    mark = fingerprint(path)
+    write("momenta-npz", s=type(sample)(seed=1))
+    assert fingerprint(path) != mark
+    result = convert([path], out)
+    assert result.resumed == 0
+    assert read(result.shards).field("particle.pt").values.tolist() == read([path]).field("particle.pt").values.tolist()
+
+
+def test_interruption_keeps_finished_shards(write, tmp_path, monkeypatch):
+    path, out = write("top-tagging"), tmp_path / "out"
+    original, calls = shards._to_table, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(shards, "_to_table", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        convert([path], out, shard_events=3)
+    assert sorted(p.name for p in out.iterdir()) == ["a-0000.parquet", "a-0001.parquet"]
+    result = convert([path], out, shard_events=3)
+    assert (result.events, result.resumed) == (N, 2)
+
+
+def test_full_disk_is_one_line_and_keeps_finished_shards(write, tmp_path, monkeypatch):
+    path, out = write("top-tagging"), tmp_path / "out"
+    convert([path], out, shard_events=3, events=3)
+
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shards.pq.ParquetWriter, "write_table", full)
+    with pytest.raises(ValueError, match=r"a-0001\.parquet: cannot write: No space left on device"):
+        convert([path], out, shard_events=3)
+    assert [p.name for p in out.iterdir()] == ["a-0000.parquet"]
+
+
+def test_bad_events_and_files_stop_or_are_skipped_and_counted(write, tmp_path, sample):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    bad = type(sample)()
+    bad.e = bad.e.copy()
+    bad.e[3] = -1.0
+    write("momenta-npz", folder, bad).rename(folder / "1-bad-event.npz")
+    cut = write("momenta-npz", folder).rename(folder / "2-cut.npz")
+    cut.write_bytes(cut.read_bytes()[:300])
+    write("muons", folder).rename(folder / "3-other-schema.root")
+    write("momenta-npz", folder).rename(folder / "4-good.npz")
+    with pytest.raises(ValueError, match=r"1-bad-event\.npz: entry \d: particle\.energy\[\d\] is -1 GeV"):
+        convert([folder], tmp_path / "out")
+    with pytest.raises(ValueError, match=r"2-cut\.npz: unreadable npz"):
+        convert([cut, folder / "4-good.npz"], tmp_path / "out")
+    for out in (tmp_path / "out", tmp_path / "out.parquet"):
+        result = convert([folder], out, on_bad="skip")
+        assert (result.events, result.skipped_events) == (2 * N - 1, 1)
+        assert [re.search(r"[23]-[a-z-]+", p)[0] for p in result.skipped_files] == ["2-cut", "3-other-schema"]
+        assert all("\n" not in why for why in result.skipped_files.values())
+    assert read(sorted((tmp_path / "out").iterdir())).schema == read([folder / "4-good.npz"]).schema
+
+
+def test_same_names_in_different_folders_do_not_collide(write, tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        write("momenta-npz", tmp_path / name)
+    result = convert([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
+    assert len({p.name for p in result.shards}) == 2
+    assert result.events == 2 * N
+    assert convert([tmp_path / "x", tmp_path / "y"], tmp_path / "out").resumed == 2
+
+
+def test_limit_over_files(write, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.npz", "b.npz"):
+        write("momenta-npz").rename(tmp_path / "in" / name)
+    for out in ("out", "out.parquet"):
+        assert convert([tmp_path / "in"], tmp_path / out, events=9).events == 9
+
+
+def test_nothing_to_write(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, px_py_pz_e=np.zeros((0, 4)), offsets=np.array([0]))
+    with pytest.raises(ValueError, match=r"a\.npz: holds no events"):
+        convert([path], tmp_path / "out.parquet")
+    with pytest.raises(ValueError, match=r"nothing to write: .*a\.npz: holds no events"):
+        convert([path], tmp_path / "out.parquet", on_bad="skip")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npz"]
+
+
+def test_wrong_use(write, tmp_path):
+    path = write("csv")
+    with pytest.raises(ValueError, match="is a file; name a folder"):
+        convert([path], path)
+    with pytest.raises(ValueError, match="events: expected at least 1"):
+        convert([path], tmp_path / "out", events=0)
+    with pytest.raises(ValueError, match="shard_events: expected at least 1"):
+        convert([path], tmp_path / "out", shard_events=0)
+    with pytest.raises(ValueError, match="no such file"):
+        convert([tmp_path / "*.nope"], tmp_path / "out")
+
+
+def test_memory_does_not_grow_with_the_file(write, tmp_path, monkeypatch):
+    """Batches are handed on as they are read: no more than one group is alive at a time."""
+    seen = []
+    original = shards._to_table
+
+    def watch(batch, arrow):
+        seen.append(len(batch))
+        return original(batch, arrow)
+
+    monkeypatch.setattr(shards, "_to_table", watch)
+    path = tmp_path / "a.npz"
+    n = 25_000
+    np.savez(path, px_py_pz_e=np.tile([1.0, 0, 0, 1], (n, 1)), offsets=np.arange(n + 1))
+    assert convert([path], tmp_path / "out.parquet").events == n
+    assert seen == [10_000, 10_000, 5_000]
