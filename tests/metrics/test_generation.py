@@ -133,3 +133,19 @@ def test_jets_for_display_are_whole_and_json():
         assert {len(v) for v in jet["particles"].values()} == {len(jet["particles"]["pt"])}
         assert jet["label"] in ("QCD", "top")
         assert jet["particles"]["type"][0] in ("charged_hadron", "neutral_hadron", "photon", "electron", "muon")
+
+
+def test_histogram_shows_the_tails_of_all_series_but_not_of_a_bad_one():
+    truth, moved, wild = jets(400, 0), jets(400, 1, 60.0), jets(400, 2, 1e5)
+    assert shapes.histogram({"truth": truth, "moved": moved}, "jet.mass")["outside"]["moved"] <= 2
+    edges = shapes.histogram({"truth": truth, "wild": wild}, "jet.mass")["edges"]
+    assert edges[-1] < 300
+
+
+def test_residual_histogram_counts_every_row():
+    truth = jets(100, 0)
+    wide = truth.with_field("particle", truth.schema.field("particle.pt"), truth.field("particle.pt").values * 1.1)
+    e = json.loads(json.dumps(shapes.residual({"wide": wide}, truth, "particle.pt", relative=True, bins=10)))
+    assert sum(e["series"]["wide"]) + e["outside"]["wide"] == int(truth.collections["particle"].lengths.sum())
+    assert e["edges"][0] < 0.1 < e["edges"][-1]
+    assert e["unit"] == "1"

@@ -6,23 +6,25 @@ later, perhaps elsewhere, without the events. All values are JSON: numbers, stri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lpm.data.batch import Batch
+from lpm.metrics.resolution import residuals
 from lpm.metrics.roc import roc_curve
 
-__all__ = ["histogram", "image", "jets", "roc"]
+__all__ = ["histogram", "image", "jets", "residual", "roc"]
 
 
 def histogram(series: Mapping[str, Batch], path: str, *, bins: int = 50, weights: str | None = None) -> dict[str, Any]:
     """Counts of one observable in common bins.
 
-    The range is that of the middle 99.6% of the first series, a little widened; `outside` counts what lies beyond.
+    The range is that of the middle 99.6% of all series, but at most twice that of the first, so that the outliers of a
+    bad generator do not squeeze the truth into a corner; `outside` counts what lies beyond.
 
     Args:
         series: Events by name; the first is the reference.
@@ -42,17 +44,11 @@ def histogram(series: Mapping[str, Batch], path: str, *, bins: int = 50, weights
         ('GeV', 100.0)
     """
     columns = {name: _values(b, path, weights) for name, b in series.items()}
-    first = next(iter(columns.values()))[0]
-    if not len(first):
-        raise ValueError(f"{path}: no finite value in the first series; nothing to draw")
-    low, high = np.quantile(first, [0.002, 0.998])
-    if path in next(iter(series.values())).schema.names:
-        step = max(1, round((high - low) / bins))
-        edges = np.arange(np.floor(low) - 0.5, high + step + 0.5, step)
-    else:
-        margin = 0.04 * (high - low) or 0.5
-        low = 0.0 if first.min() >= 0 and low < 0.2 * high else low - margin
-        edges = np.linspace(low, high + margin, bins + 1)
+    empty = [name for name, (v, _) in columns.items() if not len(v)]
+    if empty:
+        raise ValueError(f"{path}: no finite value in {', '.join(empty)}; nothing to draw")
+    whole = path in next(iter(series.values())).schema.names
+    edges = _edges([v for v, _ in columns.values()], bins, whole=whole)
     counts = {name: np.histogram(v, edges, weights=w)[0] for name, (v, w) in columns.items()}
     outside = {name: float(w.sum() - counts[name].sum()) for name, (_, w) in columns.items()}
     return {
@@ -117,6 +113,52 @@ def jets(series: Mapping[str, Batch], *, count: int = 12, seed: int = 0) -> dict
     """
     generator = torch.Generator().manual_seed(seed)
     return {"name": "jets", "series": {name: _some_jets(b, count, generator) for name, b in series.items()}}
+
+
+def residual(
+    series: Mapping[str, Batch], truth: Batch, path: str, *, relative: bool = False, bins: int = 60
+) -> dict[str, Any]:
+    """Histograms of found − true of one field of events that went through something: a tokenizer, a detector.
+
+    Args:
+        series: The events afterwards, by name, in the order of the truth.
+        truth: The events before.
+        path: A field.
+        relative: Divide by |true|.
+        bins: Number of bins.
+
+    Raises:
+        ValueError: If the events do not correspond or the field does not exist.
+    """
+    found = {
+        name: residuals(b.field(path).values.cpu(), truth.field(path).values.cpu(), relative=relative)
+        for name, b in series.items()
+    }
+    edges = _edges(list(found.values()), bins, whole=False)
+    counts = {name: np.histogram(r, edges)[0] for name, r in found.items()}
+    return {
+        "name": f"{path} {'(found − true) / true' if relative else 'found − true'}",
+        "unit": "1" if relative else _unit(truth, path),
+        "edges": [float(e) for e in edges],
+        "series": {name: [float(x) for x in c] for name, c in counts.items()},
+        "outside": {name: float(len(found[name]) - c.sum()) for name, c in counts.items()},
+        "ratio": False,
+    }
+
+
+def _edges(samples: Sequence[NDArray[np.float64]], bins: int, *, whole: bool) -> NDArray[np.float64]:
+    """Bin edges for several samples of one quantity; whole numbers get bins centred on them."""
+    low, high = np.quantile(samples[0], [0.002, 0.998])
+    reach = 0.5 * (high - low)
+    ends = np.array([np.quantile(s, [0.002, 0.998]) for s in samples])
+    low, high = max(ends[:, 0].min(), low - reach), min(ends[:, 1].max(), high + reach)
+    if whole:
+        step = max(1, round((high - low) / bins))
+        return np.arange(np.floor(low) - 0.5, high + step + 0.5, step)
+    margin = 0.04 * (high - low) or 0.5
+    positive = all(s.min() >= 0 for s in samples)
+    low = 0.0 if positive and low < 0.2 * high else low - margin
+    return np.linspace(low, high + margin, bins + 1)
 
 
 def _some_jets(batch: Batch, count: int, generator: torch.Generator) -> list[dict[str, Any]]:

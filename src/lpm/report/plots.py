@@ -245,6 +245,9 @@ def _draw_ratio(axes: Axes, e: NDArray[np.float64], counts: Mapping[str, NDArray
             r = np.where(reference > 0, counts[name] * factor / reference, np.nan)
             error = np.sqrt(counts[name]) * factor / reference
             axes.errorbar(middle, r, np.where(np.isfinite(r), error, np.nan), fmt="o", ms=3, color=_colour(i), lw=1)
+            # Arrows at the edge stand for points beyond it.
+            for marker, edge, beyond in (("^", 1.43, r > 1.5), ("v", 0.57, r < 0.5)):
+                axes.plot(middle[beyond], np.full(beyond.sum(), edge), marker, ms=4, color=_colour(i), ls="none")
     axes.set_ylim(0.5, 1.5)
     axes.set_yticks([0.6, 1.0, 1.4])
 

@@ -159,7 +159,9 @@ def _histograms(page: Page, runs: Sequence[_Run]) -> None:
     for r, e in histograms:
         unit = e.get("unit", "1")
         label = title_of(e.get("name", "")) + (f" [{unit}]" if unit not in ("1", "") else "")
-        drawn = plots.histogram(e["edges"], e["series"], label=label, log=bool(e.get("log", False)))
+        drawn = plots.histogram(
+            e["edges"], e["series"], label=label, log=bool(e.get("log", False)), ratio=bool(e.get("ratio", True))
+        )
         figures.append((drawn, _caption(e, r, runs)))
     section.figures(figures)
     for r, e in images:
