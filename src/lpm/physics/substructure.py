@@ -53,7 +53,7 @@ def observables(
         >>> pt, deta, dphi = torch.tensor([50.0, 50.0]), torch.tensor([-0.1, 0.1]), torch.zeros(2)
         >>> two = observables(pt, deta, dphi, None, torch.tensor([2]))
         >>> {n: round(float(v), 3) for n, v in two.items()}
-        {'mass': 10.008, 'sdmass': 10.008, 'tau1': 0.125, 'tau2': 0.0, 'tau3': 0.0, 'tau4': 0.0}
+        {'mass': 10.017, 'sdmass': 10.017, 'tau1': 0.125, 'tau2': 0.0, 'tau3': 0.0, 'tau4': 0.0}
     """
     p4 = _momenta(pt, deta, dphi, energy, lengths, eta)
     out = {"mass": _mass(_sum(p4, lengths)).float(), "sdmass": soft_drop_mass(p4, lengths, radius=radius)}
@@ -182,7 +182,7 @@ def _chunks(lengths: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     start = lengths.cumsum(0) - lengths
     for rows in torch.split(order, CHUNK):
         count = lengths[rows]
-        longest = int(count[0])
+        longest = int(count[0]) if len(count) else 0
         if longest:
             position = torch.arange(longest)
             mask = position < count[:, None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +192,7 @@ class Preset:
         margin: The hard process is generated with transverse momenta of `margin[0] * pt[0]` to `margin[1] * pt[1]`.
         classes: The process cards of each class; a class of several cards takes them in turn.
         settings: Further lines for the generator.
+        weights: Share of each class in the sample, on any scale; 1 for a class that is not named.
     """
 
     text: str
@@ -205,6 +206,7 @@ class Preset:
     margin: tuple[float, float]
     classes: dict[str, tuple[str, ...]]
     settings: tuple[str, ...] = ()
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 def _names(folder: str, suffix: str) -> list[str]:

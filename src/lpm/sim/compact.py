@@ -64,7 +64,7 @@ def _logarithmic(x: Tensor, step: float) -> Tensor:
 
     Example:
         >>> _logarithmic(torch.tensor([0.0, 1.0, 10.0]), 0.005).tolist()
-        [0.0, 1.0, 10.0099...]
+        [0.0, 1.0, 10.0166...]
     """
     width = torch.log1p(torch.tensor(step, dtype=torch.float64))
     grid = torch.exp((x.double().clamp_min(1e-12).log() / width).round() * width)

@@ -109,8 +109,11 @@ class Request:
 
     def share(self, label: str, chunk: int) -> int:
         """Number of jets of a class in a chunk."""
-        i, number = self.labels.index(label), len(self.labels)
-        total = self.n // number + (i < self.n % number)
+        weights = read_preset(self.preset).weights
+        parts = [weights.get(name, 1.0) for name in self.labels]
+        i = self.labels.index(label)
+        before, after = (round(self.n * sum(parts[:k]) / sum(parts)) for k in (i, i + 1))
+        total = after - before
         return total * (chunk + 1) // self.chunks - total * chunk // self.chunks
 
 

@@ -1,0 +1,166 @@
+"""Samples: the same for any number of workers, resumable, safe, and refused with one line when the request is bad."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lpm.data.batch import Batch
+from lpm.data.io.parquet import ShardReader, read_provenance
+from lpm.sim import production
+from lpm.sim.card import CARDS
+from lpm.sim.production import MANIFEST, Request, produce, simulate_chunk
+
+pytest.importorskip("pythia8mc", reason="needs the sim extra")
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A preset without multiparton interactions, five times faster."""
+    path = tmp_path_factory.mktemp("cards") / "quick.toml"
+    text = (CARDS / "preset" / "top-landscape.toml").read_text()
+    path.write_text(text.replace("mpi = true", "mpi = false").replace("[550.0, 650.0]", "[500.0, 700.0]"))
+    return str(path)
+
+
+def read(path: Path) -> Batch:
+    with ShardReader(path) as reader:
+        return Batch.cat(list(reader.batches()))
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return a.schema == b.schema and all(
+        torch.equal(a.collections[n].offsets, b.collections[n].offsets)
+        and torch.equal(a.collections[n].values.nan_to_num(-9), b.collections[n].values.nan_to_num(-9))
+        for n in a.schema.names
+    )
+
+
+def test_shares_add_up() -> None:
+    request = Request(n=4321, seed=1)
+    assert sum(request.share(c, k) for c in request.labels for k in range(request.chunks)) == 4321
+    totals = [sum(request.share(c, k) for k in range(request.chunks)) for c in request.labels]
+    assert max(totals) - min(totals) <= 1
+
+
+def test_equal_samples_for_one_and_two_workers_and_after_an_interruption(tmp_path: Path, quick: str) -> None:
+    request = Request(n=210, preset=quick, seed=11)
+    assert request.chunks == 2
+    seen: list[int] = []
+    produce(request, tmp_path / "one", done=seen.append)
+    assert sum(seen) == 210
+    produce(request, tmp_path / "two", workers=2)
+    parts = sorted(p.name for p in (tmp_path / "one").glob("*.parquet"))
+    assert parts == ["part-00000.parquet", "part-00001.parquet"]
+    for name in parts:
+        assert same(read(tmp_path / "one" / name), read(tmp_path / "two" / name))
+    # A lost shard and the rest of an interrupted write: resume makes the one and removes the other.
+    before = read(tmp_path / "one" / parts[0])
+    kept = (tmp_path / "one" / parts[1]).stat().st_mtime_ns
+    (tmp_path / "one" / parts[0]).unlink()
+    (tmp_path / "one" / ".part-00000.parquet.1.tmp").write_text("half")
+    produce(request, tmp_path / "one", resume=True)
+    assert same(read(tmp_path / "one" / parts[0]), before)
+    assert (tmp_path / "one" / parts[1]).stat().st_mtime_ns == kept
+    assert not list((tmp_path / "one").glob("*.tmp")) + list((tmp_path / "one").glob(".*.tmp"))
+
+
+def test_one_file_holds_all_classes_mixed_and_says_how_it_was_made(tmp_path: Path, quick: str) -> None:
+    out = tmp_path / "jets.parquet"
+    request = Request(n=40, preset=quick, seed=2, compact=True)
+    manifest = produce(request, out, command="lpm simulate jets jets.parquet")
+    batch = read(out)
+    labels = batch.field("jet.label").values
+    assert len(batch) == 40
+    assert sorted(labels.unique().tolist()) == [0, 8]
+    assert labels.diff().count_nonzero() > 5
+    assert read_provenance(out)["request"]["seed"] == 2
+    assert manifest["command"] == "lpm simulate jets jets.parquet"
+    assert len(manifest["cards"]) == 4
+    assert [p.name for p in tmp_path.iterdir()] == ["jets.parquet"]
+
+
+def test_jets_are_physical(quick: str) -> None:
+    batch = simulate_chunk(Request(n=120, preset=quick, seed=4), 0)
+    pt, eta = batch.field("jet.pt").values, batch.field("jet.eta").values
+    assert ((pt > 500) & (pt < 700) & (eta.abs() < 2)).all()
+    top = batch.field("jet.label").values == 8
+    assert top.sum() == 60
+    mass, groomed = batch.field("jet.mass").values, batch.field("jet.sdmass").values
+    assert (groomed <= mass + 1e-3).all()
+    assert 155 < groomed[top].median() < 185
+    assert groomed[~top].median() < 80
+    tau = torch.stack([batch.field(f"jet.tau{n}").values for n in (1, 2, 3, 4)], 1)
+    assert (tau.median(0).values.diff() < 0).all()
+    assert (tau[top, 2] / tau[top, 1]).median() < (tau[~top, 2] / tau[~top, 1]).median()
+    for collection in batch.collections.values():
+        assert not collection.values.isinf().any()
+
+
+def test_an_existing_sample_is_not_overwritten(tmp_path: Path, quick: str) -> None:
+    out = tmp_path / "s"
+    produce(Request(n=4, preset=quick), out)
+    with pytest.raises(ValueError, match="--resume"):
+        produce(Request(n=4, preset=quick), out)
+    with pytest.raises(ValueError, match="another request"):
+        produce(Request(n=4, preset=quick, seed=1), out, resume=True)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="not empty"):
+        produce(Request(n=4, preset=quick), other)
+
+
+def test_a_failing_class_keeps_what_is_finished(tmp_path: Path, quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    request, simulate = Request(n=210, preset=quick, seed=3), production.simulate_chunk
+
+    def broken(request: Request, chunk: int) -> Batch:
+        if chunk == 1:
+            raise MemoryError
+        return simulate(Request(n=4, preset=quick), 0)
+
+    monkeypatch.setattr(production, "simulate_chunk", broken)
+    with pytest.raises(MemoryError):
+        produce(request, tmp_path / "s")
+    assert sorted(p.name for p in (tmp_path / "s").iterdir()) == ["part-00000.parquet", MANIFEST]
+    assert json.loads((tmp_path / "s" / MANIFEST).read_text())["request"]["n"] == 210
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "at least 1"),
+        ({"n": -5}, "at least 1"),
+        ({"n": 1, "seed": -1}, "seed"),
+        ({"n": 1, "classes": ("Hxx",)}, "expected different ones of QCD"),
+        ({"n": 1, "classes": ("QCD", "QCD")}, "expected different ones"),
+        ({"n": 1, "pt": (600.0, 500.0)}, "MIN < MAX"),
+        ({"n": 1, "preset": "lhc"}, "no preset card 'lhc'"),
+        ({"n": 1, "detector": "lhcb"}, "no detector card 'lhcb'"),
+    ],
+)
+def test_bad_requests(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        Request(**options)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_unwritable_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot write"):
+        produce(Request(n=1), tmp_path / "file" / "s")
+
+
+def test_no_workers(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="workers"):
+        produce(Request(n=1), tmp_path / "s", workers=0)
+
+
+def test_impossible_cuts_end(tmp_path: Path, quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(production, "PATIENCE", 2)
+    monkeypatch.setattr(production, "match", None, raising=False)
+    with pytest.raises(ValueError, match="without a jet"):
+        simulate_chunk(Request(n=2, preset=quick, classes=("Tbqq",), pt=(20.0, 21.0)), 0)
