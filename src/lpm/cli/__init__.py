@@ -1,0 +1,1 @@
+"""The command line. Each verb has a file; heavy packages are imported when a verb runs, so that help comes at once."""

@@ -110,6 +110,10 @@ class Model(nn.Module):
         assert isinstance(out, Head)
         return out
 
+    def size(self, batch: Batch) -> int:
+        """Positions of a batch in the packed sequence."""
+        return sum(len(batch.collections[n].values) for n in self.tokenizers) + len(batch) * len(self.prefix)
+
     def encode(self, batch: Batch) -> Streams:
         """Tokens of each collection that the model reads."""
         with torch.no_grad():

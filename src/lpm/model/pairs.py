@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lpm.model.attention import Group, Plan
+from lpm.model.layers import zero_linear
 from lpm.physics.kinematics import delta_phi
 
 __all__ = ["PairBias", "PairBiasConfig", "pair_features"]
@@ -71,12 +72,12 @@ class PairBias(nn.Module):
     def __init__(self, config: PairBiasConfig, heads: int) -> None:
         super().__init__()
         self.config = config
-        # Features span several units; dividing keeps the first layer in its linear range without batch statistics,
-        # which would make an event's result depend on its companions.
-        self.net = nn.Sequential(nn.Linear(4, config.width), nn.GELU(), nn.Linear(config.width, heads))
+        # The last layer starts at zero, so that a bias added to a trained body changes nothing at first.
+        self.net = nn.Sequential(nn.Linear(4, config.width), nn.GELU(), zero_linear(config.width, heads))
 
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
         """(..., H) bias between particles (..., 3)."""
+        # Features span several units; a constant divisor, unlike batch statistics, keeps events independent.
         out: Tensor = self.net(pair_features(a, b) / 4)
         return out
 

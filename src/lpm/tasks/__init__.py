@@ -1,0 +1,11 @@
+"""Physics questions: which observables a kind of data needs, and how answers are measured."""
+
+from __future__ import annotations
+
+from lpm.tasks import jets
+from lpm.tasks.base import Task
+
+__all__ = ["TASKS", "Task"]
+
+TASKS: dict[str, Task] = {t.name: t for t in (jets.TOP, jets.CLASSES, jets.GENERATION)}
+"""All tasks by name."""

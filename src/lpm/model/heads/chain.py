@@ -18,7 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CodeChain", "zero_linear"]
+from lpm.model.layers import zero_linear
+
+__all__ = ["CodeChain"]
 
 
 class CodeChain(nn.Module):
@@ -65,14 +67,6 @@ class CodeChain(nn.Module):
             if k + 1 < len(self.vocab):
                 h_TD = h_TD + self.tables[k](codes[-1].clamp_max(self.vocab[k] - 1))
         return torch.stack(codes, 1)
-
-
-def zero_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer that starts at zero: an untrained head gives the same answer to all."""
-    layer = nn.Linear(inputs, outputs)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _table(size: int, width: int) -> nn.Embedding:

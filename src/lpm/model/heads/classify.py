@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from lpm.data.batch import Batch
 from lpm.model.heads.base import Head, class_index
+from lpm.model.layers import zero_linear
 from lpm.model.packing import Hidden
 from lpm.model.view import Streams, View
 from lpm.tokens import Tokenizer
@@ -43,9 +44,7 @@ class Classify(Head):
 
     def __init__(self, config: ClassifyConfig, width: int) -> None:
         super().__init__()
-        self.config, self.out = config, nn.Linear(width, len(config.classes))
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.config, self.out = config, zero_linear(width, len(config.classes))
 
     def logits(self, hidden: Hidden) -> Tensor:
         """(B, C) log-odds."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lpm.data.batch import Batch, Ragged
 from lpm.model.heads.base import Head
 from lpm.model.heads.chain import CodeChain
+from lpm.model.layers import zero_linear
 from lpm.model.packing import Hidden
 from lpm.model.view import Streams, View
 from lpm.tokens import Tokenizer
@@ -52,8 +53,7 @@ class NextToken(Head):
                 f"next token of {config.of}: its tokenizer has no codes; use a binned, hybrid or quantised one"
             )
         self.config = config
-        self.chain, self.stop = CodeChain(width, vocab), nn.Linear(width, 1)
-        nn.init.zeros_(self.stop.weight)
+        self.chain, self.stop = CodeChain(width, vocab), zero_linear(width, 1)
         nn.init.constant_(self.stop.bias, -3.0)  # about one end in twenty tokens
 
     def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Tensor:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from lpm.data.batch import Batch
 from lpm.model.heads.base import Head
+from lpm.model.layers import zero_linear
 from lpm.model.packing import Hidden
 from lpm.model.view import Streams, View
 from lpm.tokens import Tokenizer, Transform
@@ -46,9 +47,7 @@ class Regress(Head):
 
     def __init__(self, config: RegressConfig, width: int) -> None:
         super().__init__()
-        self.config, self.out = config, nn.Linear(width, 2)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.config, self.out = config, zero_linear(width, 2)
 
     def _normal(self, hidden: Hidden) -> tuple[Tensor, Tensor]:
         mean_B, raw_B = self.out(hidden.event).float().unbind(1)

@@ -1,0 +1,66 @@
+"""`lpm`: all verbs, and how errors leave.
+
+Exit codes: 0 done, 1 failed (one line says what was expected, what came and what to do), 2 wrong usage,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lpm import __version__
+from lpm.cli.convert import convert
+from lpm.cli.evaluate import evaluate
+from lpm.cli.fetch import fetch
+from lpm.cli.generate import generate
+from lpm.cli.inspect import inspect
+from lpm.cli.predict import predict
+from lpm.cli.quickstart import quickstart
+from lpm.cli.report import report
+from lpm.cli.simulate import simulate
+from lpm.cli.train import train
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="lpm",
+    help="An open Large Physics Model: one transformer body, many heads, every kind of particle-physics data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"lpm {__version__}")
+        raise typer.Exit
+
+
+for _verb in (quickstart, inspect, convert, fetch, simulate, train, generate, predict, evaluate, report):
+    app.command()(_verb)
+
+
+def main() -> None:
+    """Run the command line; errors of users become one line on standard error."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"lpm: {_one_line(error)}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("lpm: interrupted; what was finished is kept, --resume goes on where the command has it\n")
+        sys.exit(130)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; free space or choose another place, then run the command again"
+    return " ".join(str(error).split())

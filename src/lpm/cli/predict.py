@@ -1,0 +1,60 @@
+"""`lpm predict RUN DATA OUT`: a model's answers beside the events of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["predict"]
+
+
+def predict(
+    run: Annotated[str, typer.Argument(help="Folder of a run, or name of a shipped model: jets-top.")],
+    data: Annotated[str, typer.Argument(help="Any readable file of events, or sample:jets.")],
+    out: Annotated[Path, typer.Argument(help="File to write: .parquet or .root.")],
+    on_bad: Annotated[str, typer.Option(help="stop at, or skip and count, events that cannot be used.")] = "stop",
+    batch: Annotated[int, typer.Option(help="Events at once.", min=1)] = 512,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Apply the heads of a model to events; writes the events with their scores.
+
+    Raises:
+        ValueError: If the file is not of the model's kind, or cannot be read or written.
+    """
+    from itertools import chain
+    from typing import cast, get_args
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from lpm.data.io import open_file
+    from lpm.data.io.base import OnBad
+    from lpm.data.io.parquet import write_batches
+    from lpm.data.samples import locate
+    from lpm.model.checkpoint import load
+    from lpm.recipes.apply import predict as answers
+    from lpm.train.parallel import world
+
+    if on_bad not in get_args(OnBad):
+        raise ValueError(f"--on-bad: expected {' or '.join(get_args(OnBad))}, got {on_bad!r}")
+    model = load(run)
+    with world(device) as place, open_file(locate(data), on_bad=cast(OnBad, on_bad)) as reader:
+        model.to(place.device)
+        batches = (b.to(place.device) for b in reader.batches(size=batch))
+        found = (b.to("cpu") for b in answers(model, batches, data))
+        total = (len(reader) + batch - 1) // batch
+        shown = iter(track(found, "predict", total=total, console=Console(stderr=True), disable=quiet, transient=True))
+        first = next(shown, None)
+        if first is None:
+            raise ValueError(f"{data}: no events to predict")
+        made = {"command": f"lpm predict {run} {Path(data).name}"}
+        if out.suffix == ".root":
+            from lpm.data.io.root import write_root
+
+            count = write_root(out, chain([first], shown), schema=first.schema)
+        else:
+            count = write_batches(out, chain([first], shown), schema=first.schema, provenance=made)
+    typer.echo(f"wrote {count} events with scores to {out}")

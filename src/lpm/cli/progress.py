@@ -1,0 +1,48 @@
+"""The progress of training on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lpm.train.loop import Record
+
+__all__ = ["training"]
+
+
+@contextmanager
+def training(title: str, *, quiet: bool = False) -> Iterator[Record]:
+    """A bar that follows the events of a run: step, losses, events and tokens a second, time left.
+
+    Args:
+        title: Stands before the bar.
+        quiet: Show nothing.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task(title, total=None, text="")
+
+        def tell(event: str, **content: Any) -> None:
+            if event.endswith("step"):
+                text = _text(content)
+                bar.update(task, completed=content["step"], total=content["steps"], text=text)
+
+        yield tell
+
+
+def _text(content: dict[str, Any]) -> str:
+    losses = " ".join(f"{n} {v:.3f}" for n, v in content["loss"].items())
+    mfu = f" MFU {content['mfu']:.0%}" if "mfu" in content else ""
+    minutes, seconds = divmod(int(content["eta_s"]), 60)
+    rates = f"{content['events_per_s']:,.0f} events/s {content['tokens_per_s']:,.0f} tokens/s"
+    return f"{losses} · {rates}{mfu} · {minutes}:{seconds:02d} left"

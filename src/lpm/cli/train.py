@@ -1,0 +1,94 @@
+"""`lpm train RECIPE --out DIR`: train what a recipe describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from lpm.recipes.base import RunConfig
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or my_package.module:function.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    data: Annotated[list[str] | None, typer.Option(help="Training files or folders; may be given again.")] = None,
+    valid: Annotated[list[str] | None, typer.Option(help="Validation files; else a share is held out.")] = None,
+    size: Annotated[int, typer.Option(help="The one dial: width, depth, heads, rate and horizon.", min=1)] = 4,
+    start: Annotated[str | None, typer.Option(help="Run or shipped model whose body to fine-tune.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    change: Annotated[list[str] | None, typer.Option("--set", help="Any field: --set train.steps=500")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    tiny: Annotated[bool, typer.Option("--tiny", help="Two steps of the smallest twin, to see that all fits.")] = False,
+    mlflow: Annotated[bool, typer.Option("--mlflow", help="Also log to MLflow.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log to TensorBoard.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Train a model; safe to interrupt, --resume goes on as if nothing had happened.
+
+    Raises:
+        ValueError: If the recipe, a setting or the data do not fit.
+    """
+    from dataclasses import replace
+
+    from lpm.cli.progress import training
+    from lpm.recipes.execute import execute, read_recipe
+    from lpm.recipes.track import also
+    from lpm.records.config import set_path
+
+    if resume:
+        config = read_recipe(out)
+    else:
+        config = replace(_config(recipe, data, valid, size, start), seed=seed)
+        if tiny:
+            from lpm.recipes.jets import tiny as shrink
+
+            config = shrink(config)
+    for entry in change or []:
+        path, equal, text = entry.partition("=")
+        if not equal:
+            raise ValueError(f"--set {entry}: expected FIELD=VALUE, such as --set train.steps=500")
+        config = set_path(config, path, text)
+    with training(config.name, quiet=quiet) as bar, also(out, bar, mlflow=mlflow, tensorboard=tensorboard) as tell:
+        execute(config, out, resume=resume, device=device, tell=tell)
+    typer.echo(f"trained {config.name}: {out}. Next: lpm report {out}")
+
+
+def _config(recipe: str, data: list[str] | None, valid: list[str] | None, size: int, start: str | None) -> RunConfig:
+    """Call the recipe with what was given; what was not keeps the recipe's own default."""
+    from lpm.recipes import RECIPES
+    from lpm.recipes.base import RunConfig
+
+    function = RECIPES.get(recipe)
+    if function is None:
+        function = _own(recipe)
+    given: dict[str, Any] = {"size": size}
+    given |= {k: tuple(v) for k, v in (("data", data), ("valid", valid)) if v}
+    if start is not None:
+        given["start"] = start
+    try:
+        config = function(**given)
+    except TypeError as error:
+        raise ValueError(f"recipe {recipe}: {error}; it does not take all of {', '.join(given)}") from error
+    if not isinstance(config, RunConfig):
+        raise ValueError(f"recipe {recipe}: expected a RunConfig, it returned {type(config).__name__}")
+    return config
+
+
+def _own(recipe: str) -> Any:
+    from importlib import import_module
+
+    from lpm.recipes import RECIPES
+
+    module, colon, name = recipe.partition(":")
+    if not colon:
+        raise ValueError(f"unknown recipe {recipe!r}; there are: {', '.join(RECIPES)}; or my_package.module:function")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"recipe {recipe}: {error}") from error

@@ -1,0 +1,156 @@
+"""A trained model on disk: one folder, no pickle.
+
+`config.json` (the `ModelConfig`), `weights.safetensors`, `schema.json`, `card.md`, `run.jsonl`. Wherever a folder is
+expected, the name of a shipped model will do.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lpm.data.schema import Schema
+from lpm.model.model import Model, ModelConfig
+from lpm.records.config import from_dict, to_dict
+from lpm.records.files import atomic_file
+
+__all__ = ["check_schema", "load", "load_part", "resolve", "save", "shipped"]
+
+_SHIPPED = Path(__file__).with_name("shipped")
+_PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin")
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the models that come with lpm.
+
+    Example:
+        >>> "jets-base" in shipped()
+        True
+    """
+    return tuple(sorted(p.name for p in _SHIPPED.iterdir() if p.is_dir())) if _SHIPPED.is_dir() else ()
+
+
+def resolve(run: str | Path) -> Path:
+    """Folder of a run, or of a shipped model by its name.
+
+    Raises:
+        ValueError: If there is neither, or the path is a pickle.
+    """
+    path = Path(run)
+    if (path / "config.json").is_file():
+        return path
+    if str(run) in shipped():
+        return _SHIPPED / str(run)
+    if path.suffix in _PICKLES:
+        raise ValueError(f"{path}: pickled checkpoints are never loaded, they can run code; expected a run folder")
+    what = "no config.json in it" if path.is_dir() else "no such folder"
+    raise ValueError(f"{run}: {what}; expected a run folder or one of the shipped models: {', '.join(shipped())}")
+
+
+def save(model: Model, folder: Path, card: str) -> None:
+    """Write configuration, weights, schema and card; each file appears whole or not at all.
+
+    Args:
+        model: The trained model.
+        folder: Of the run.
+        card: Markdown: what it is, how it was made, how good it is.
+    """
+    with atomic_file(folder / "weights.safetensors") as path:
+        save_file({n: t.contiguous() for n, t in model.state_dict().items()}, path)
+    texts = {
+        "schema.json": model.schema.to_json(),
+        "card.md": card,
+        "config.json": json.dumps(to_dict(model.config), indent=2) + "\n",
+    }
+    for name, text in texts.items():
+        with atomic_file(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
+
+
+def load(run: str | Path) -> Model:
+    """A trained model, in evaluation mode.
+
+    Raises:
+        ValueError: If the folder is incomplete, altered, or of another version; the message names the file.
+    """
+    folder = resolve(run)
+    try:
+        config = from_dict(ModelConfig, json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        schema = Schema.from_json((folder / "schema.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{folder}: cannot read the checkpoint: {error}; restore the whole folder") from error
+    model = Model(config, schema)
+    _fill(model, _weights(folder), folder)
+    return model.eval()
+
+
+def load_part(model: Model, run: str | Path, parts: tuple[str, ...]) -> list[str]:
+    """Load the named parts of another model's weights, strictly: all tensors of a part, with equal shapes.
+
+    Args:
+        model: Changed in place.
+        run: The other model.
+        parts: Prefixes of names, such as `backbone` or `heads.next`.
+
+    Returns:
+        Names of the tensors loaded.
+
+    Raises:
+        ValueError: If a part has no weights in either model, or they do not fit.
+    """
+    folder, mine = resolve(run), model.state_dict()
+    theirs = _weights(folder)
+    loaded: dict[str, Tensor] = {}
+    for part in parts:
+        here = {n for n in mine if n == part or n.startswith(part + ".")}
+        there = {n for n in theirs if n == part or n.startswith(part + ".")}
+        if here != there or not here:
+            odd = sorted(here ^ there)[:3] or [part]
+            raise ValueError(f"{run}: part {part!r} differs from this model's in {', '.join(odd)}; use the same sizes")
+        loaded |= {n: theirs[n] for n in here}
+    _fill(model, {**mine, **loaded}, folder)
+    return sorted(loaded)
+
+
+def check_schema(model: Model, schema: Schema, source: str) -> None:
+    """Refuse data that the model was not made for.
+
+    Raises:
+        ValueError: If a field that the model reads is missing or has another unit or kind.
+    """
+    wanted = [p for n in model.tokenizers for p in model.tokenizer(n).paths]
+    if model.config.pairs:
+        wanted += [model.config.pairs.pt, model.config.pairs.eta, model.config.pairs.phi]
+    for path in dict.fromkeys(wanted):
+        if path not in schema:
+            raise ValueError(f"{source}: the model reads {path}, which is not there; it has {', '.join(schema.paths)}")
+        mine, theirs = model.schema.field(path), schema.field(path)
+        if (mine.unit, mine.kind) != (theirs.unit, theirs.kind):
+            raise ValueError(
+                f"{source}: {path} is a {theirs.kind} in {theirs.unit}, the model was trained on a {mine.kind} in "
+                f"{mine.unit}; convert it first"
+            )
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    path = folder / "weights.safetensors"
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; restore the whole folder") from None
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: not a safetensors file ({error}); pickles are never loaded, restore the original"
+        ) from error
+
+
+def _fill(model: Model, weights: dict[str, Tensor], folder: Path) -> None:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        last = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{folder}: the weights do not fit config.json: {last}") from error

@@ -1,0 +1,97 @@
+"""Use a trained model: sample events, answer questions about events of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import torch
+
+from lpm.data.batch import Batch, Ragged
+from lpm.data.fields import JET
+from lpm.data.schema import Field
+from lpm.model.checkpoint import check_schema
+from lpm.model.heads import Classify, Regress
+from lpm.model.model import Model
+from lpm.model.sample import SampleConfig, generate
+from lpm.tasks.jets import describe
+
+__all__ = ["predict", "sample_jets"]
+
+
+def sample_jets(
+    model: Model, n: int, *, classes: tuple[str, ...] = (), config: SampleConfig | None = None, seed: int = 0
+) -> Iterator[Batch]:
+    """Sample jets with their observables (`lpm.tasks.jets.describe`).
+
+    Args:
+        model: A model that generates jets.
+        n: Number of jets.
+        classes: Classes to generate in equal parts; empty to let the model choose, without a label.
+        config: How to sample.
+        seed: The same seed gives the same jets.
+
+    Raises:
+        ValueError: If a class is not one of the model's.
+    """
+    chosen = None
+    if classes:
+        known = model.config.condition.classes if model.config.condition else ()
+        unknown = [c for c in classes if c not in known]
+        if unknown:
+            raise ValueError(f"class {unknown[0]!r}: the model can generate {', '.join(known) or 'no class'}")
+        index = torch.tensor([known.index(c) for c in classes])
+        chosen = index[torch.arange(n) % len(classes)]
+    for batch in generate(model, n, config=config, classes=chosen, seed=seed):
+        yield describe(_ordered(batch))
+
+
+def predict(model: Model, batches: Iterable[Batch], source: str) -> Iterator[Batch]:
+    """The events of a file with a model's answers beside them.
+
+    A classifier of two classes adds `jet.score`, the probability of the second; of more classes, `jet.score_<class>`
+    each. A regression adds `jet.<field>_pred` with the ends of its 68% interval, `_low` and `_high`.
+
+    Args:
+        model: A trained model.
+        batches: Events.
+        source: Name of the file, for messages.
+
+    Raises:
+        ValueError: If the model has no head that answers, or the data are not of its kind.
+    """
+    names = tuple(n for n in model.heads if isinstance(model.head(n), Classify | Regress))
+    if not names:
+        raise ValueError(f"this model has no head that answers questions of events; it has: {', '.join(model.heads)}")
+    for batch in batches:
+        check_schema(model, batch.schema, source)
+        answers = model.predict(batch, names)
+        for name in names:
+            head = model.head(name)
+            if isinstance(head, Classify):
+                batch = _with_scores(batch, head, answers[name])
+            elif isinstance(head, Regress):
+                field = batch.schema.field(head.config.target) if head.config.target in batch.schema else None
+                unit = field.unit if field else "1"
+                for i, end in enumerate(("pred", "low", "high")):
+                    made = Field(name=f"{head.config.target.split('.')[1]}_{end}", unit=unit)
+                    batch = batch.with_field(head.config.target.split(".")[0], made, answers[name][:, i])
+        yield batch
+
+
+def _with_scores(batch: Batch, head: Classify, p_BC: torch.Tensor) -> Batch:
+    at, classes = head.config.target.split(".")[0], head.config.classes
+    if len(classes) == 2:
+        return batch.with_field(at, JET["score"], p_BC[:, 1])
+    for i, name in enumerate(classes):
+        batch = batch.with_field(at, Field(name=f"score_{name}", low=0.0, high=1.0), p_BC[:, i])
+    return batch
+
+
+def _ordered(batch: Batch) -> Batch:
+    """Particles by falling transverse momentum within each jet, as in all jets of lpm."""
+    rows = batch.collections["particle"]
+    pt = batch.field("particle.pt").values
+    order = pt.argsort(descending=True, stable=True)
+    order = order[rows.event[order].argsort(stable=True)]
+    return replace(batch, collections={**batch.collections, "particle": Ragged(rows.values[order], rows.offsets)})

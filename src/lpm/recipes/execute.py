@@ -1,0 +1,251 @@
+"""Carry a recipe out: data, tokenizers, weights, training, checkpoint, record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lpm.data.batch import Batch
+from lpm.data.samples import locate
+from lpm.data.source import Source
+from lpm.model import checkpoint
+from lpm.model.adapt import adapt, merge
+from lpm.model.heads.base import class_index
+from lpm.model.model import Model
+from lpm.recipes.base import DataConfig, RunConfig, StartConfig
+from lpm.records.config import from_dict, to_dict
+from lpm.records.energy import measure
+from lpm.records.environment import environment
+from lpm.records.run import Run
+from lpm.tokens import Quantised
+from lpm.train.loop import Fit, Record, fit
+from lpm.train.parallel import World, world
+
+__all__ = ["Data", "execute", "open_data", "read_recipe"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Events of a run, ready to be trained on.
+
+    Args:
+        train: Endless stream.
+        once: Returns one pass over the training events, in their own order.
+        valid: The validation batches, the same each time.
+        events: Number of training events.
+    """
+
+    train: Source
+    once: Callable[[], Iterable[Batch]]
+    valid: Callable[[], Iterable[Batch]]
+    events: int
+
+
+def execute(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    tell: Record | None = None,
+    batch: Batch | None = None,
+) -> Model:
+    """Train what a recipe describes and leave a checkpoint in `folder`.
+
+    Args:
+        config: The recipe's run.
+        folder: Run folder; must not hold another run.
+        resume: Go on from its last training state.
+        device: `cpu`, `cuda` or `auto`.
+        tell: Also receives every event of the record, for a progress bar.
+        batch: Events in memory, instead of those that `config.data.train` names.
+
+    Returns:
+        The trained model, in evaluation mode.
+
+    Raises:
+        ValueError: If the folder holds another run, or anything in the recipe does not fit.
+    """
+    run = Run(folder)
+    with world(device) as place:
+        _claim(config, folder, resume, place)
+
+        def record(event: str, **content: Any) -> None:
+            run.write(event, **content)
+            if tell is not None:
+                tell(event, **content)
+
+        if place.first:
+            record("start", recipe=to_dict(config), seed=config.seed, resumed=resume, ranks=place.size, **environment())
+        with measure() as used:
+            model, result = _train(config, folder, resume, place, record, batch)
+        if place.first:
+            checkpoint.save(model, folder, card(config, result))
+            run.artefact(folder / "weights.safetensors")
+            record("end", step=result.step, stopped=result.stopped, **used)
+    return model
+
+
+def open_data(
+    config: DataConfig, wanted: Callable[[Batch], Tensor] | None, seed: int, place: World, batch: Batch | None
+) -> Data:
+    """Training stream and validation batches of a run.
+
+    Args:
+        config: Which events.
+        wanted: Batch to (B,) bool: which events a head can learn from; None for all.
+        seed: Of the split and the order.
+        place: This process among all.
+        batch: Events in memory, or None to read `config.train`.
+    """
+    options: dict[str, Any] = {"budget": config.budget, "max_rows": config.longest, "max_events": config.most or None}
+    shared = {**options, "seed": seed, "rank": place.rank, "world": place.size}
+    train = [locate(p) for p in config.train]
+    if config.valid and batch is None and not config.limit:
+        valid = Source([locate(p) for p in config.valid], shuffle=False, seed=0, epochs=1, where=wanted, **options)
+        source = Source(train, where=wanted, ahead=2, **shared)
+        once = Source(train, shuffle=False, seed=0, epochs=1, where=wanted, **options)
+        return Data(source, lambda: once, lambda: valid, source.events)
+    whole = _in_memory(Source(train, shuffle=False, seed=0, epochs=1, **options)) if batch is None else batch
+    if wanted is not None:
+        whole = whole[wanted(whole)]
+    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed))
+    if config.valid and batch is None:
+        held = _in_memory(Source([locate(p) for p in config.valid], shuffle=False, seed=0, epochs=1, **options))
+        held = held if wanted is None else held[wanted(held)]
+    else:
+        count = max(1, round(config.held * len(order)))
+        held, order = whole[order[:count]], order[count:]
+    if config.limit:
+        order = order[: config.limit]
+    kept = Source.from_batch(held, shuffle=False, seed=0, epochs=1, **options)
+    chosen = whole[order]
+    once = Source.from_batch(chosen, shuffle=False, seed=0, epochs=1, **options)
+    return Data(Source.from_batch(chosen, **shared), lambda: once, lambda: kept, len(order))
+
+
+def read_recipe(folder: Path) -> RunConfig:
+    """The recipe with which a run was started.
+
+    Raises:
+        ValueError: If the folder holds no run.
+    """
+    path = folder / "recipe.json"
+    try:
+        return from_dict(RunConfig, json.loads(path.read_text(encoding="utf-8")))  # type: ignore[no-any-return]
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: cannot read the recipe of this run: {error}") from error
+
+
+def card(config: RunConfig, result: Fit) -> str:
+    """The model's card, in Markdown."""
+    losses = ", ".join(f"{n} {v:.4f}" for n, v in result.losses.items())
+    lines = [f"# {config.name}", config.text]
+    if config.start:
+        lines.append(f"It started from `{config.start.run}` ({', '.join(config.start.parts)}).")
+    lines += [
+        f"Trained for {result.step} steps on {', '.join(config.data.train)}; last training losses: {losses}; best "
+        f"validation loss: {result.best:.4f}.",
+        "The whole recipe, versions, hardware, energy and curves are in `run.jsonl`.",
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _claim(config: RunConfig, folder: Path, resume: bool, place: World) -> None:
+    """Refuse to mix two runs in one folder; write the recipe beside the record."""
+    path = folder / "recipe.json"
+    if path.is_file():
+        if not resume:
+            raise ValueError(f"{folder}: holds a run already; choose another folder, or --resume to go on with it")
+        if read_recipe(folder) != config:
+            raise ValueError(f"{folder}: was started with another recipe; --resume needs the same recipe and settings")
+    elif resume:
+        raise ValueError(f"{folder}: no run to resume; start without --resume")
+    if place.first:
+        path.write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+
+
+def _train(
+    config: RunConfig, folder: Path, resume: bool, place: World, record: Record, batch: Batch | None
+) -> tuple[Model, Fit]:
+    torch.manual_seed(config.seed)
+    data = open_data(config.data, _wanted(config), config.seed, place, batch)
+    model = Model(config.model, data.train.schema)
+    if config.start:
+        checkpoint.load_part(model, config.start.run, config.start.parts)
+        _freeze(model, config.start)
+    if config.start is None or "tokenizers" not in config.start.parts:
+        _fit_tokenizers(model, config, data, folder, resume, place, record)
+    model.tokenizers.requires_grad_(False)
+    # The steps of a resumed run draw from a restored state; those of a new one must not depend on what came before.
+    torch.manual_seed(config.seed + 1 + place.rank)
+    result = fit(
+        model, data.train, config.train, record=record, valid=data.valid, folder=folder, resume=resume, place=place
+    )
+    merge(model)
+    return model, result
+
+
+def _wanted(config: RunConfig) -> Callable[[Batch], Tensor] | None:
+    """Which events can teach, if all heads classify: those whose class one of them knows."""
+    heads = list(config.model.heads.values())
+    if not all(hasattr(h, "classes") for h in heads):
+        return None
+
+    def known(batch: Batch) -> Tensor:
+        answers = [class_index(batch, h.target, h.classes, h.groups) >= 0 for h in heads]  # type: ignore[union-attr]
+        return torch.stack(answers).any(0)
+
+    return known
+
+
+def _freeze(model: Model, start: StartConfig) -> None:
+    for name, p in model.named_parameters():
+        if any(name == part or name.startswith(part + ".") for part in start.frozen):
+            p.requires_grad_(False)
+    if start.rank:
+        adapt(model.backbone, start.rank)
+
+
+def _fit_tokenizers(
+    model: Model, config: RunConfig, data: Data, folder: Path, resume: bool, place: World, record: Record
+) -> None:
+    """One pass over (at most 200,000) events, and for learned codes a training of their own."""
+    for name in model.tokenizers:
+        tokenizer = model.tokenizer(name)
+        tokenizer.fit(_first(data.once(), 200_000))
+        if isinstance(tokenizer, Quantised):
+            train = replace(
+                config.train, steps=max(1, config.train.steps // 2), valid_every=0, patience=0, weights=None
+            )
+            place_of = folder / f"tokenizer-{name}"
+            done = resume and (place_of / "training" / "state.json").is_file()
+            fit(tokenizer, data.train, train, record=_quiet(record), folder=place_of, resume=done, place=place)
+
+
+def _quiet(record: Record) -> Record:
+    """Events of the tokenizer's training under a name of their own."""
+
+    def tell(event: str, **content: Any) -> None:
+        record(f"tokenizer_{event}", **content)
+
+    return tell
+
+
+def _first(batches: Iterable[Batch], events: int) -> Iterator[Batch]:
+    seen = 0
+    for batch in batches:
+        yield batch
+        seen += len(batch)
+        if seen >= events:
+            return
+
+
+def _in_memory(source: Source) -> Batch:
+    return Batch.cat(list(source))

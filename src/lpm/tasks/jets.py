@@ -1,0 +1,127 @@
+"""Jets: which observables describe them, which classes there are, how taggers and generators are judged."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lpm.data.batch import Batch
+from lpm.data.fields import JET, JETCLASS
+from lpm.data.schema import Field
+from lpm.metrics.classification import binary_metrics, multiclass_metrics
+from lpm.metrics.estimate import Estimate
+from lpm.metrics.generation import compare, flatten
+from lpm.physics.kinematics import cartesian
+from lpm.physics.substructure import observables
+from lpm.tasks.base import Task
+
+__all__ = ["CLASSES", "COMPARED", "GENERATION", "TOP", "TOP_GROUPS", "describe", "top_labels"]
+
+TOP_GROUPS: dict[str, tuple[str, ...]] = {
+    "QCD": ("QCD", "gluon", "quark", "background"),
+    "top": ("top", "Tbqq", "signal"),
+}
+"""Categories of the public data sets that count as QCD or as a hadronic top, by name."""
+
+COMPARED = (
+    "jet.pt", "jet.mass", "jet.sdmass", "jet.tau21", "jet.tau32",
+    "particle.pt", "particle.deta", "particle.dphi", "particle",
+)  # fmt: skip
+"""What a generator of jets is compared in; `particle` is the multiplicity."""
+
+_RATIOS = {
+    "tau21": Field(name="tau21", low=0.0, text="tau2 / tau1: small for two prongs"),
+    "tau32": Field(name="tau32", low=0.0, text="tau3 / tau2: small for three prongs"),
+}
+
+
+def describe(batch: Batch) -> Batch:
+    """Add to jets what follows from their constituents: pt, mass, sdmass, tau1 to tau4, tau21, tau32.
+
+    All are computed anew from the particles as massless, so that generated, simulated and measured jets are described
+    by the same code and the same information.
+
+    Args:
+        batch: With `particle.pt`, `particle.deta`, `particle.dphi`.
+
+    Returns:
+        The batch with these fields of `jet`; a label that it had is kept.
+    """
+    pt, deta, dphi = (batch.field(f"particle.{n}") for n in ("pt", "deta", "dphi"))
+    found = observables(pt.values, deta.values, dphi.values, None, pt.lengths)
+    px, py, _ = cartesian(pt.values, deta.values, dphi.values)
+    found["pt"] = torch.hypot(pt.with_values(px).sum(), pt.with_values(py).sum())
+    for name in ("pt", "mass", "sdmass", "tau1", "tau2", "tau3", "tau4"):
+        batch = batch.with_field("jet", JET[name], found[name])
+    for name, (a, b) in {"tau21": ("tau2", "tau1"), "tau32": ("tau3", "tau2")}.items():
+        batch = batch.with_field("jet", _RATIOS[name], found[a] / found[b].clamp_min(1e-6))
+    return batch
+
+
+def top_labels(batch: Batch) -> Tensor:
+    """(B,) 1 for hadronic tops, 0 for QCD, -1 for all others, by the names of the labels.
+
+    Raises:
+        ValueError: If there is no label, or none of these classes among its names.
+    """
+    field, values = batch.schema.field("jet.label"), batch.field("jet.label").values
+    out = torch.full((len(batch),), -1, dtype=torch.int64)
+    for index, names in enumerate(TOP_GROUPS.values()):
+        for name in names:
+            if name in field.labels:
+                out[values == field.labels.index(name)] = index
+    if bool((out < 0).all()):
+        raise ValueError(f"jet.label: expected tops and QCD jets, its classes are {', '.join(field.labels)}")
+    return out
+
+
+def _evaluate_top(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
+    """Metrics of `jet.score` against `jet.label`."""
+    labels = top_labels(truth if truth is not None else predicted)
+    known = labels >= 0
+    return binary_metrics(predicted.field("jet.score").values[known].numpy(), labels[known].numpy(), seed=seed)
+
+
+def _evaluate_classes(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
+    """Metrics of `jet.score_<class>` against `jet.label`."""
+    source = truth if truth is not None else predicted
+    field = source.schema.field("jet.label")
+    names = [n for n in field.labels if f"jet.score_{n}" in predicted.schema]
+    if len(names) < 2:
+        raise ValueError(
+            f"expected fields jet.score_<class> for classes out of {', '.join(field.labels)}; run lpm predict"
+        )
+    scores = torch.stack([predicted.field(f"jet.score_{n}").values for n in names], 1)
+    table = torch.tensor([names.index(n) if n in names else -1 for n in field.labels])
+    labels = table[source.field("jet.label").values.long()]
+    known = labels >= 0
+    return multiclass_metrics(scores[known].double().numpy(), labels[known].numpy(), names, seed=seed)
+
+
+def _evaluate_generation(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
+    """Distances between generated and true jets, each with its floor."""
+    if truth is None:
+        raise ValueError("jets.generation compares two samples; name the file of true jets as the third argument")
+    return flatten(compare(describe(predicted), describe(truth), COMPARED, seed=seed))
+
+
+TOP = Task(
+    name="jets.top",
+    text="Is this jet a hadronic top, or QCD?",
+    prepare=lambda batch: batch,
+    evaluate=_evaluate_top,
+)
+
+CLASSES = Task(
+    name="jets.classes",
+    text=f"Which of {len(JETCLASS)} kinds is this jet?",
+    prepare=lambda batch: batch,
+    evaluate=_evaluate_classes,
+)
+
+GENERATION = Task(
+    name="jets.generation",
+    text="Do generated jets look like true ones?",
+    prepare=describe,
+    evaluate=_evaluate_generation,
+)
