@@ -44,7 +44,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
             os.fsync(f.fileno())
         part.replace(path)
     except OSError as error:
-        why = error.strerror or str(error).splitlines()[0]
+        why = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
         raise ValueError(f"{path}: cannot write: {why}; free some space or choose another place") from error
     finally:
         with suppress(OSError):
