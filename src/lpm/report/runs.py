@@ -78,7 +78,7 @@ def report_events(runs: Mapping[str, Sequence[Event]], *, title: str = "") -> Pa
 
 def _tiles(page: Page, runs: Sequence[_Run]) -> None:
     """Up to four headline numbers: the first metrics of the first tables."""
-    several = len(runs) > 1
+    several = sum(bool(_tables(r)) for r in runs) > 1
     shown = [
         (title_of(metric), estimate, " · ".join(p for p in (r.name if several else "", table) if p))
         for r in runs
@@ -94,10 +94,11 @@ def _tiles(page: Page, runs: Sequence[_Run]) -> None:
 def _metrics(page: Page, runs: Sequence[_Run]) -> None:
     """Tables of metrics; those that hold the same metrics become columns of one table."""
     groups: dict[tuple[str, ...], dict[str, dict[str, Estimate]]] = defaultdict(dict)
+    several = sum(any(not _has_floor(rows) for rows in _tables(r).values()) for r in runs) > 1
     for r in runs:
         for name, rows in _tables(r).items():
             if not _has_floor(rows):
-                groups[tuple(rows)][f"{r.name}: {name}" if len(runs) > 1 else name] = rows
+                groups[tuple(rows)][f"{r.name}: {name}" if several else name] = rows
     if not groups:
         return
     section = page.section("Results", "Each value with its 68% interval; point at a value to read both ends.")
@@ -111,6 +112,7 @@ def _generation(page: Page, runs: Sequence[_Run]) -> None:
     tables = [(r, name, rows) for r in runs for name, rows in _tables(r).items() if _has_floor(rows)]
     if not tables:
         return
+    several = len({r.name for r, _, _ in tables}) > 1
     lead = (
         "The floor is the same distance between two halves of the truth, of equal size: a perfect generator reaches it."
     )
@@ -121,16 +123,16 @@ def _generation(page: Page, runs: Sequence[_Run]) -> None:
             floor = rows.get(f"{metric}.floor")
             if floor is not None:
                 distances.append([title_of(metric), e, floor, _excess(e, floor)])
-        caption = f"{r.name}: {name}" if len(runs) > 1 else name
+        caption = f"{r.name}: {name}" if several else name
         section.table(["distance", "generated", "floor", "difference / error"], distances, caption=caption)
 
 
 def _curves(page: Page, runs: Sequence[_Run]) -> None:
-    events = [(r, e) for r in runs for e in r.events.get("curve", [])]
+    events, several = _of_kind(runs, "curve")
     if not events:
         return
     section = page.section("Curves")
-    section.figures([(_curve(e), _caption(e, r, runs)) for r, e in events])
+    section.figures([(_curve(e), _caption(e, r, several)) for r, e in events])
 
 
 def _curve(e: Event) -> str:
@@ -149,8 +151,8 @@ def _curve(e: Event) -> str:
 
 
 def _histograms(page: Page, runs: Sequence[_Run]) -> None:
-    histograms = [(r, e) for r in runs for e in r.events.get("histogram", [])]
-    images = [(r, e) for r in runs for e in r.events.get("image", [])]
+    histograms, several = _of_kind(runs, "histogram")
+    images, several_images = _of_kind(runs, "image")
     if not histograms and not images:
         return
     lead = "Normalised to equal area. Bands and bars are statistical errors; below, the ratio to the first series."
@@ -162,21 +164,20 @@ def _histograms(page: Page, runs: Sequence[_Run]) -> None:
         drawn = plots.histogram(
             e["edges"], e["series"], label=label, log=bool(e.get("log", False)), ratio=bool(e.get("ratio", True))
         )
-        figures.append((drawn, _caption(e, r, runs)))
+        figures.append((drawn, _caption(e, r, several)))
     section.figures(figures)
     for r, e in images:
         left, right, bottom, top = e.get("extent", (-0.8, 0.8, -0.8, 0.8))
-        section.figures(
-            [(plots.images(e["series"], extent=(left, right, bottom, top)), _caption(e, r, runs))], wide=True
-        )
+        drawn = plots.images(e["series"], extent=(left, right, bottom, top))
+        section.figures([(drawn, _caption(e, r, several_images))], wide=True)
 
 
 def _displays(page: Page, runs: Sequence[_Run]) -> None:
-    events = [(r, e) for r in runs for e in r.events.get("jets", [])]
+    events, several = _of_kind(runs, "jets")
     if events:
         section = page.section("Event display", "Single jets, particle by particle.")
         for r, e in events:
-            if len(runs) > 1:
+            if several:
                 section.text(r.name)
             add_display(page, section, e["series"])
 
@@ -213,11 +214,12 @@ def _provenance(page: Page, runs: Sequence[_Run]) -> None:
     section = page.section("Provenance", "What is needed to do it again.")
     for r in runs:
         start = r.last("start")
-        facts: dict[str, str] = {}
-        for key in ("recipe", "seed", "commit", "hardware", "versions"):
-            facts.update(_flat(key, start.get(key)))
-        kept = {k: v for k, v in facts.items() if len(v) <= 90}
-        section.facts(kept, title=r.name)
+        recipe = start.get("recipe")
+        named = {"recipe": recipe} if isinstance(recipe, str) else _plain(recipe)
+        facts = {**named, **_plain({k: start.get(k) for k in ("seed", "commit")})}
+        facts |= {**_plain(start.get("hardware")), **_plain(start.get("versions"))}
+        facts |= {"resumed": f"{count - 1} times"} if (count := len(r.events.get("start", []))) > 1 else {}
+        section.facts(facts, title=r.name)
         whole = {k: v for k, v in start.items() if k not in ("event", "time")}
         text = json.dumps(whole, indent=2, ensure_ascii=False).replace("&", "&amp;").replace("<", "&lt;")
         section.html(f"<details><summary>full record of the start</summary><pre>{text}</pre></details>")
@@ -253,13 +255,14 @@ def _excess(e: Estimate, floor: Estimate) -> str:
 
 
 def _losses(events: Sequence[Event]) -> dict[str, Band]:
-    points: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for e in events:
+    """Losses by name; of a step that was repeated after a resumption the later value counts."""
+    points: dict[str, dict[float, float]] = defaultdict(dict)
+    for i, e in enumerate(events):
         losses = e["loss"] if isinstance(e["loss"], Mapping) else {"loss": e["loss"]}
         for name, value in losses.items():
             if value is not None:
-                points[name].append((float(e.get("step", len(points[name]))), float(value)))
-    return {name: Band(*(np.array(p, dtype=np.float64).T)) for name, p in points.items()}
+                points[name][float(e.get("step", i))] = float(value)
+    return {name: Band(*(np.array(sorted(p.items()), dtype=np.float64).T)) for name, p in points.items()}
 
 
 def _band(x: Sequence[float], series: Any) -> Band:
@@ -273,13 +276,19 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
 
-def _caption(e: Event, r: _Run, runs: Sequence[_Run]) -> str:
+def _caption(e: Event, r: _Run, told_apart: bool) -> str:
     text = str(e.get("caption") or title_of(str(e.get("name", ""))))
-    return f"{r.name}: {text}" if len(runs) > 1 else text
+    return f"{r.name}: {text}" if told_apart else text
+
+
+def _of_kind(runs: Sequence[_Run], kind: str) -> tuple[list[tuple[_Run, Event]], bool]:
+    """All events of a kind with their run, and whether they come from more than one."""
+    found = [(r, e) for r in runs for e in r.events.get(kind, [])]
+    return found, len({r.name for r, _ in found}) > 1
 
 
 def _speed(steps: Sequence[Event]) -> str:
-    rates = [(float(np.median(v)), unit) for unit in ("jets", "tokens")
+    rates = [(float(np.median(v)), unit) for unit in ("events", "jets", "tokens")
              if (v := [e[f"{unit}_per_s"] for e in steps if e.get(f"{unit}_per_s")])]  # fmt: skip
     return ", ".join(f"{rate:,.0f} {unit}/s" for rate, unit in rates)
 
@@ -295,11 +304,12 @@ def _duration(end: Event) -> str:
     return "–" if seconds is None else str(datetime.timedelta(seconds=round(float(seconds))))
 
 
-def _flat(name: str, value: Any) -> dict[str, str]:
-    if isinstance(value, Mapping):
-        return {k if name in ("versions", "hardware") else f"{name}.{k}" if name != "recipe" else str(k): str(v)
-                for k, v in value.items() if not isinstance(v, Mapping | list) or v}  # fmt: skip
-    return {} if value is None else {name: str(value)}
+def _plain(values: Any) -> dict[str, str]:
+    """The entries that are numbers or short texts; all others stand in the full record."""
+    if not isinstance(values, Mapping):
+        return {}
+    plain = {k: v for k, v in values.items() if isinstance(v, str | int | float) and k != "kind"}
+    return {str(k): str(v) for k, v in plain.items() if len(str(v)) <= 90}
 
 
 def _subtitle(runs: Sequence[_Run]) -> str:
