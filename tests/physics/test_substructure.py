@@ -130,7 +130,8 @@ def test_kt_history_agrees_with_fastjet() -> None:
         p4 = momenta(pt[start : start + n], eta[start : start + n], phi[start : start + n])
         start += n
         state = Objects.from_momenta(p4[None])
-        last = [s.objects.pt[0, :3].clone() for s in recombine(state, torch.tensor([n]), power=1.0) if s.count == 3][0]
+        steps = recombine(state, torch.tensor([n]), power=1.0)
+        last = next(s.objects.pt[0, :3].clone() for s in steps if s.count == 3)
         inputs = [fastjet.PseudoJet(*row) for row in p4.tolist()]
         sequence = fastjet.ClusterSequence(inputs, fastjet.JetDefinition(fastjet.kt_algorithm, 100.0))
         theirs = sorted(j.pt() for j in sequence.exclusive_jets(3))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -46,26 +49,87 @@ def test_shares_add_up() -> None:
     assert max(totals) - min(totals) <= 1
 
 
-def test_equal_samples_for_one_and_two_workers_and_after_an_interruption(tmp_path: Path, quick: str) -> None:
+def test_equal_samples_for_any_number_of_workers(tmp_path: Path, quick: str) -> None:
     request = Request(n=210, preset=quick, seed=11)
     assert request.chunks == 2
     seen: list[int] = []
-    produce(request, tmp_path / "one", done=seen.append)
+    produce(request, tmp_path / "two", workers=2, done=seen.append)
     assert sum(seen) == 210
-    produce(request, tmp_path / "two", workers=2)
-    parts = sorted(p.name for p in (tmp_path / "one").glob("*.parquet"))
-    assert parts == ["part-00000.parquet", "part-00001.parquet"]
-    for name in parts:
-        assert same(read(tmp_path / "one" / name), read(tmp_path / "two" / name))
-    # A lost shard and the rest of an interrupted write: resume makes the one and removes the other.
-    before = read(tmp_path / "one" / parts[0])
-    kept = (tmp_path / "one" / parts[1]).stat().st_mtime_ns
-    (tmp_path / "one" / parts[0]).unlink()
-    (tmp_path / "one" / ".part-00000.parquet.1.tmp").write_text("half")
-    produce(request, tmp_path / "one", resume=True)
-    assert same(read(tmp_path / "one" / parts[0]), before)
-    assert (tmp_path / "one" / parts[1]).stat().st_mtime_ns == kept
-    assert not list((tmp_path / "one").glob("*.tmp")) + list((tmp_path / "one").glob(".*.tmp"))
+    assert same(read(tmp_path / "two" / "part-00001.parquet"), simulate_chunk(request, 1))
+
+
+@pytest.fixture
+def instant(monkeypatch: pytest.MonkeyPatch, quick: str) -> None:
+    """Chunks of the same jet over and over."""
+    batch = simulate_chunk(Request(n=1, preset=quick), 0)
+
+    def repeat(request: Request, chunk: int) -> Batch:
+        return batch[torch.zeros(sum(request.share(c, chunk) for c in request.labels), dtype=torch.int64)]
+
+    monkeypatch.setattr(production, "simulate_chunk", repeat)
+
+
+@pytest.mark.usefixtures("instant")
+def test_resume_makes_what_is_missing_and_nothing_else(tmp_path: Path, quick: str) -> None:
+    request, out = Request(n=900, preset=quick), tmp_path / "s"
+    produce(request, out)
+    parts = sorted(out.glob("*.parquet"))
+    assert len(parts) == request.chunks == 5
+    times = [p.stat().st_mtime_ns for p in parts]
+    parts[1].unlink()
+    (out / ".part-00001.parquet.1.tmp").write_text("half")
+    seen: list[int] = []
+    produce(request, out, resume=True, done=seen.append)
+    assert sum(seen) == 900
+    assert [p.stat().st_mtime_ns == t for p, t in zip(parts, times, strict=True)] == [True, False, True, True, True]
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.usefixtures("instant")
+def test_a_dead_worker_loses_nothing_finished(tmp_path: Path, quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first pool writes one chunk and dies; the second makes the rest, and no chunk is counted twice."""
+    pools: list[DyingPool] = []
+
+    class DyingPool:
+        def __init__(self, *args: object, **options: object) -> None:
+            self.work = 0
+            pools.append(self)
+
+        def submit(self, call: Callable[..., int], *args: object) -> Future[int]:
+            future: Future[int] = Future()
+            self.work += 1
+            if len(pools) == 1 and self.work > 1:
+                future.set_exception(BrokenProcessPool("killed"))
+            else:
+                future.set_result(call(*args))
+            return future
+
+        def shutdown(self, **options: object) -> None: ...
+
+    monkeypatch.setattr(production, "ProcessPoolExecutor", DyingPool)
+    seen: list[int] = []
+    produce(Request(n=900, preset=quick), tmp_path / "s", workers=2, done=seen.append)
+    assert len(pools) == 2
+    assert pools[1].work == 4
+    assert sum(seen) == 900
+    assert len(list((tmp_path / "s").glob("*.parquet"))) == 5
+
+
+@pytest.mark.usefixtures("instant")
+def test_workers_that_always_die_are_reported(tmp_path: Path, quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Inline:
+        def __init__(self, *args: object, **options: object) -> None: ...
+
+        def submit(self, call: Callable[..., int], *args: object) -> Future[int]:
+            future: Future[int] = Future()
+            future.set_exception(BrokenProcessPool("killed"))
+            return future
+
+        def shutdown(self, **options: object) -> None: ...
+
+    monkeypatch.setattr(production, "ProcessPoolExecutor", Inline)
+    with pytest.raises(ValueError, match="worker died 3 times"):
+        produce(Request(n=900, preset=quick), tmp_path / "s", workers=2)
 
 
 def test_one_file_holds_all_classes_mixed_and_says_how_it_was_made(tmp_path: Path, quick: str) -> None:
@@ -159,8 +223,7 @@ def test_no_workers(tmp_path: Path) -> None:
         produce(Request(n=1), tmp_path / "s", workers=0)
 
 
-def test_impossible_cuts_end(tmp_path: Path, quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_impossible_cuts_end(quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(production, "PATIENCE", 2)
-    monkeypatch.setattr(production, "match", None, raising=False)
     with pytest.raises(ValueError, match="without a jet"):
         simulate_chunk(Request(n=2, preset=quick, classes=("Tbqq",), pt=(20.0, 21.0)), 0)

@@ -22,8 +22,8 @@ RELATIVE = {"pt": 0.005, "d0_err": 0.1, "dz_err": 0.1}
 ABSOLUTE = {"deta": 0.002, "dphi": 0.002}
 """Steps of linear grids, in units and rad; a tower of the calorimeter is 0.0174 wide or wider."""
 
-PULLS = {"d0": "d0_err", "dz": "dz_err"}
-"""Impact parameters are rounded to a quarter of their uncertainty."""
+SMOOTH = {"d0": (0.02, 0.1), "dz": (0.02, 0.1)}
+"""Scale in mm and step of grids in asinh(x / scale): linear steps of 0.002 mm near 0, relative ones of 10 % far out."""
 
 
 def compact(batch: Batch) -> Batch:
@@ -33,8 +33,8 @@ def compact(batch: Batch) -> Batch:
         batch: Jets as simulated.
 
     Returns:
-        A batch in which pt moves by at most 0.25 %, angles by 0.001, impact parameters by an eighth of their
-        uncertainty, and observables of the jet by 0.05 %.
+        A batch in which pt moves by at most 0.25 %, angles by 0.001, impact parameters by 0.001 mm or 5 %, their
+        uncertainties by 5 %, and observables of the jet by 0.05 %.
     """
     schema = batch.schema
     kept = batch.select([p for p in schema.paths if p not in DROPPED])
@@ -46,10 +46,9 @@ def compact(batch: Batch) -> Batch:
             column[name].copy_(_logarithmic(column[name], step))
     for name, step in ABSOLUTE.items():
         column[name].copy_((column[name] / step).round() * step)
-    for name, error in PULLS.items():
+    for name, (scale, step) in SMOOTH.items():
         if name in column:
-            step_N = 0.25 * column[error]
-            column[name].copy_(torch.where(step_N > 0, (column[name] / step_N.clamp_min(1e-6)).round() * step_N, 0.0))
+            column[name].copy_(scale * torch.sinh((torch.asinh(column[name] / scale) / step).round() * step))
     jets = kept.collections["jet"]
     real = torch.tensor([f.kind in ("real", "angle") for f in kept.schema["jet"].fields])
     rounded = torch.where(real, _digits(jets.values), jets.values)
