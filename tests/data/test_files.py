@@ -40,7 +40,7 @@ def test_unwritable_place(tmp_path):
 
 
 def test_find_files(tmp_path, monkeypatch):
-    for name in ("b.root", "a.root", "sub/c.root", ".hidden", "x.tmp"):
+    for name in ("b.root", "a.root", "sub/c.root", ".hidden", "x.tmp", "checksums.json", "a.tar", "y.h5.part"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("")

@@ -45,6 +45,7 @@ def convert(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from lpm.data.io import find_files
     from lpm.data.io.convert import convert as run
 
     if len(paths) < 2:
@@ -54,9 +55,10 @@ def convert(
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as bars:
         task = bars.add_task("opening", total=None)
+        place = {path: i for i, path in enumerate(find_files(sources), 1)}
 
         def show(path: Path, done: int, of: int) -> None:
-            bars.update(task, description=path.name, completed=done, total=of)
+            bars.update(task, description=f"{place[path]}/{len(place)} {path.name}", completed=done, total=of)
 
         result = run(
             sources, out, format=format_, on_bad=on_bad.value, events=events, shard_events=shard_events, tree=tree,

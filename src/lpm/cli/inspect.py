@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
-    from lpm.data.io import Reader
+    from lpm.data.batch import Batch
+    from lpm.data.schema import Schema
     from lpm.data.summary import FieldSummary, Summary
 
 __all__ = ["inspect"]
@@ -33,55 +37,58 @@ def inspect(
     """
     from rich.console import Console
 
-    from lpm.data.io import ShardReader, find_files, open_file
-    from lpm.data.io.spec import check_shard
+    from lpm.data.io import find_files, open_file
     from lpm.data.summary import summarise
 
     if events is not None and events < 1:
         raise ValueError(f"--events: expected at least 1, got {events}")
     files = find_files(path)
-    readers = [open_file(f, format=format_, on_bad="keep", tree=tree) for f in files]
-    first = readers[0]
-    for reader in readers:
-        if reader.schema != first.schema:
-            raise ValueError(f"{reader.path}: other fields or labels than {first.path}; inspect them one by one")
-    problems = {str(r.path): found for r in readers if isinstance(r, ShardReader) and (found := check_shard(r.path))}
-    summary = summarise(_batches(readers, events), first.schema)
-    head = {
-        "path": str(path),
-        "format": first.format,
-        "files": len(files),
-        "entries": sum(r.entries for r in readers),
-        "schema": json.loads(first.schema.to_json()),
-        "problems": problems,
-    }
+    with open_file(files[0], format=format_, on_bad="keep", tree=tree) as reader:
+        head: dict[str, Any] = {"path": str(path), "format": reader.format, "files": len(files), "entries": 0}
+        head |= {"schema": json.loads(reader.schema.to_json()), "problems": {}}
+        schema = reader.schema
+    summary = summarise(_batches(files, head, schema, events, format_, tree), schema)
     if as_json:
         typer.echo(json.dumps({**head, **summary.to_json()}))
-    else:
-        console = Console()
-        # A table cut off by the width of a pipe is of no use to whom it is piped to.
-        _print(console if console.is_terminal else Console(width=120), head, summary, first)
+        return
+    console = Console()
+    # A table cut off by the width of a pipe is of no use to whom it is piped to.
+    _print(console if console.is_terminal else Console(width=120), head, summary, schema)
 
 
-def _batches(readers: list[Reader], events: int | None) -> Any:
+def _batches(
+    files: list[Path], head: dict[str, Any], schema: Schema, events: int | None, format_: str, tree: str | None
+) -> Iterator[Batch]:
+    """Events of all files, one file open at a time; entries and problems are noted in `head`."""
+    from rich.progress import track
+
+    from lpm.data.io import ShardReader, open_file
+    from lpm.data.io.spec import check_shard
+
     left = events
-    for reader in readers:
-        for batch in reader.batches(stop=left):
-            yield batch
-            left = None if left is None else left - len(batch)
+    for file in track(files, "reading", transient=True, disable=len(files) == 1 or not sys.stderr.isatty()):
         if left == 0:
             return
+        with open_file(file, format=format_, on_bad="keep", tree=tree) as reader:
+            if reader.schema != schema:
+                raise ValueError(f"{file}: other fields or labels than {files[0]}; inspect them one by one")
+            if isinstance(reader, ShardReader) and (problems := check_shard(file)):
+                head["problems"][str(file)] = problems
+            head["entries"] += reader.entries
+            for batch in reader.batches(stop=left):
+                left = None if left is None else left - len(batch)
+                yield batch
 
 
-def _print(console: Console, head: dict[str, Any], summary: Summary, reader: Reader) -> None:
+def _print(console: Console, head: dict[str, Any], summary: Summary, schema: Schema) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     of = "" if head["entries"] == summary.events else f" of {head['entries']:,} entries"
     files = f"{head['files']} file{'' if head['files'] == 1 else 's'}"
-    console.print(f"{escape(head['path'])}: {reader.format}, {files}, {summary.events:,} {reader.schema.name}{of}")
+    console.print(f"{escape(head['path'])}: {head['format']}, {files}, {summary.events:,} {schema.name}{of}")
     for name, c in summary.collections.items():
-        if not reader.schema[name].single:
+        if not schema[name].single:
             console.print(f"  {name}: {c.rows:,} rows, {c.min} to {c.max} an event, {c.mean:.1f} on average")
     table = Table(box=None, pad_edge=False)
     for column in ("field", "unit"):
@@ -92,7 +99,7 @@ def _print(console: Console, head: dict[str, Any], summary: Summary, reader: Rea
     for name, f in summary.fields.items():
         outside = f.low + f.high
         table.add_row(
-            name, reader.schema.field(name).unit, f"{f.min:.4g}", f"{f.mean:.4g}", f"{f.max:.4g}",
+            name, schema.field(name).unit, f"{f.min:.4g}", f"{f.mean:.4g}", f"{f.max:.4g}",
             _count(f.nan), _count(f.inf), _count(outside), _shape(f),
         )  # fmt: skip
     console.print(table)

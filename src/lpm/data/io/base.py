@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Literal, Self
@@ -65,12 +66,8 @@ class Reader(ABC):
             ValueError: If the file is damaged.
         """
         schema = self.schema if columns is None else self.schema.select(columns)
-        try:
+        with explained(self.path, f"entries {start} to {stop - 1}"):
             return self.load(start, stop, schema)
-        except Exception as error:
-            if isinstance(error, ValueError) and str(error).startswith(str(self.path)):
-                raise
-            raise ValueError(f"{self.path}: entries {start} to {stop - 1}: {reason(error)}; {REMEDY}") from error
 
     @property
     def entries(self) -> int:
@@ -136,6 +133,21 @@ class Reader(ABC):
 
 REMEDY = "the file is damaged or cut short: fetch or write it again"
 """What to do about a file that cannot be read."""
+
+
+@contextmanager
+def explained(path: Path, where: str = "unreadable") -> Iterator[None]:
+    """Whatever a library says of a damaged file becomes one line that names it.
+
+    Raises:
+        ValueError: If the block raises; an error that begins with the path is passed on as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(str(path)):
+            raise
+        raise ValueError(f"{path}: {where}: {reason(error)}; {REMEDY}") from error
 
 
 def reason(error: BaseException) -> str:

@@ -54,7 +54,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
 def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     """All files meant by paths, folders (searched to the bottom) and patterns such as `data/*.root`.
 
-    Hidden files and those of an interrupted write (`*.tmp`) are passed over.
+    In folders, hidden files, notes (`.json`, `.md`, `.txt`, …), archives and unfinished files (`.tmp`, `.part`) are
+    passed over: they lie beside data sets, but hold no events.
 
     Args:
         paths: One or several.
@@ -71,7 +72,7 @@ def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     for p in paths:
         path = Path(p)
         if path.is_dir():
-            hits = sorted(f for f in path.rglob("*") if f.is_file() and not _hidden(f.relative_to(path)))
+            hits = sorted(f for f in path.rglob("*") if f.is_file() and not _beside(f.relative_to(path)))
         elif path.exists():
             hits = [path]
         else:
@@ -82,5 +83,8 @@ def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     return list(found)
 
 
-def _hidden(path: Path) -> bool:
-    return path.suffix == ".tmp" or any(part.startswith(".") for part in path.parts)
+_BESIDE = frozenset({".json", ".jsonl", ".log", ".md", ".part", ".tar", ".tmp", ".toml", ".txt", ".yaml", ".yml"})
+
+
+def _beside(path: Path) -> bool:
+    return path.suffix in _BESIDE or any(part.startswith(".") for part in path.parts)

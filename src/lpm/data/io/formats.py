@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
-from lpm.data.io.base import OnBad, Reader
+from lpm.data.io.base import OnBad, Reader, explained
 
 __all__ = ["FORMATS", "READERS", "open_file"]
 
@@ -60,10 +60,12 @@ def open_file(path: str | Path, format: str = "auto", on_bad: OnBad = "stop", tr
     if format != "auto":
         if READERS[format][0] != container:
             raise ValueError(f"{path}: format {format} is a kind of {READERS[format][0]}, but this is {container}")
-        return _reader(path, format)(path, tree=tree, on_bad=on_bad)
-    for name, (kind, _, _) in READERS.items():
-        if kind == container and (reader := _reader(path, name)).sniff(path):
-            return reader(path, tree=tree, on_bad=on_bad)
+        with explained(path):
+            return _reader(path, format)(path, tree=tree, on_bad=on_bad)
+    with explained(path):
+        for name, (kind, _, _) in READERS.items():
+            if kind == container and (reader := _reader(path, name)).sniff(path):
+                return reader(path, tree=tree, on_bad=on_bad)
     known = ", ".join(name for name, (kind, _, _) in READERS.items() if kind == container)
     raise ValueError(f"{path}: {container} file of unknown layout; known are {known}; see docs/data-format.md")
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -132,7 +131,10 @@ class JetClass2Reader(Reader):
     @classmethod
     def sniff(cls, path: Path) -> bool:
         """Parquet with momenta of particles and the label of JetClass-II."""
-        return is_parquet(path) and {"part_px", "part_deta", "jet_label"} <= set(pq.read_schema(path).names)
+        if not is_parquet(path):
+            return False
+        with open_parquet(path) as file:
+            return {"part_px", "part_deta", "jet_label"} <= set(file.schema_arrow.names)
 
     def __len__(self) -> int:
         return int(self._bounds[-1])

@@ -116,7 +116,10 @@ class ShardReader(Reader):
     @classmethod
     def sniff(cls, path: Path) -> bool:
         """Parquet with a schema of ours in its metadata."""
-        return is_parquet(path) and b"lpm.schema" in (pq.read_metadata(path).metadata or {})
+        if not is_parquet(path):
+            return False
+        with open_parquet(path) as file:
+            return b"lpm.schema" in (file.metadata.metadata or {})
 
     def __len__(self) -> int:
         return int(self._bounds[-1])
@@ -154,7 +157,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         ValueError: If it is damaged or none.
     """
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path}: not a readable Parquet file: {reason(error)}; {REMEDY}") from error
 
@@ -245,7 +248,12 @@ def _open_writer(path: Path, arrow: pa.Schema, first: pa.Table) -> pq.ParquetWri
         dense = len(flat) and len(flat.unique()) > len(flat) // 4
         (many if dense and pa.types.is_floating(kind.value_type if nested else kind) else few).append(leaf)
     return pq.ParquetWriter(
-        path, arrow, compression="zstd", use_dictionary=few, use_byte_stream_split=many, write_statistics=True
+        path,
+        arrow,
+        compression="zstd",
+        use_dictionary=few,
+        use_byte_stream_split=many,
+        write_page_checksum=True,
     )
 
 
