@@ -5,14 +5,14 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-
-# The same examples every time, and no limit on the clock: the first call of a test may import half of torch.
-hypothesis.settings.register_profile("lpm", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("lpm")
 import torch
 
 from lpm.data.batch import Batch
 from lpm.data.fields import jets_schema
+
+# The same examples every time, and no limit on the clock: the first call of a test may import half of torch.
+hypothesis.settings.register_profile("lpm", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("lpm")
 
 
 @pytest.fixture(scope="session")
