@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import beta, norm
 
 from lpm.metrics.roc import pair_score, rejection, roc_auc, roc_auc_one_vs_one, roc_auc_one_vs_rest, roc_curve
 
@@ -119,3 +119,11 @@ def test_bad_weights_and_efficiency_are_named():
         roc_auc([0.1, 0.2], [0, 1], [1.0, -1.0])
     with pytest.raises(ValueError, match="signal efficiency"):
         rejection([0.1, 0.2], [0, 1], 0.0)
+
+
+def test_rejection_of_one_passing_event_has_the_jeffreys_interval():
+    s = np.concatenate([np.linspace(2, 3, 50), [5.0], np.linspace(0, 1, 199)])
+    e = rejection(s, np.repeat([1, 0], [50, 200]), 0.5, samples=400)
+    low, high = beta.ppf([0.16, 0.84], 1.5, 199.5)
+    assert e.value == pytest.approx(200)
+    assert (1 / e.high, 1 / e.low) == pytest.approx((low, high))
