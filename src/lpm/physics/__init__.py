@@ -1,0 +1,1 @@
+"""Physics as pure functions on tensors: kinematics, clustering, substructure, energy flow. Imports nothing of lpm."""

@@ -1,0 +1,53 @@
+"""`lpm simulate` on the command line: what it prints, and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lpm.cli.simulate import simulate
+
+app = typer.Typer()
+app.command()(simulate)
+
+
+def run(*arguments: str) -> tuple[int, str, BaseException | None]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.exception
+
+
+def test_makes_jets_and_prints_the_manifest(tmp_path: Path) -> None:
+    pytest.importorskip("pythia8mc", reason="needs the sim extra")
+    out = tmp_path / "jets.parquet"
+    code, text, _ = run("jets", str(out), "-n", "3", "--classes", "Hbb", "--seed", "3", "--json")
+    assert code == 0
+    manifest = json.loads(text)
+    assert manifest["request"]["classes"] == ["Hbb"]
+    assert manifest["out"] == str(out)
+    assert out.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("showers", "x", "-n", "1"), "unknown task 'showers'; there are: jets"),
+        (("jets", "x", "-n", "0"), "at least 1"),
+        (("jets", "x", "-n", "1", "--classes", "Hxx"), "expected different ones"),
+        (("jets", "x", "-n", "1", "--pt", "9", "3"), "MIN < MAX"),
+        (("jets", "x", "-n", "1", "--detector", "x"), "no detector card"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: tuple[str, ...], message: str) -> None:
+    code, _, error = run(*arguments)
+    assert code == 1
+    assert isinstance(error, ValueError)
+    assert message in str(error)
+    assert "\n" not in str(error)
+
+
+def test_a_number_is_required() -> None:
+    assert run("jets", "x")[0] == 2
