@@ -31,7 +31,7 @@ def events():
         {"event": "start", "time": 1.8e9, "recipe": {"name": "tiny", "width": 64}, "seed": 11, "commit": "0123456789ab",
          "versions": {"lpm": "0.1.0"}, "hardware": {"processor": "a </script> CPU", "cores": 2}},
         *({"event": "step", "step": s, "loss": {"next token": 3 / (s + 1), "label": None if s == 3 else 1.0},
-           "jets_per_s": 800.0} for s in range(40)),
+           "events_per_s": 800.0} for s in range(40)),
         {"event": "valid", "step": 20, "loss": {"next token": 0.2}},
         {"event": "metrics", "name": "tagging", "values": {"auc": value, "rejection@0.3": {**value, "high": None}}},
         {"event": "metrics", "name": "scratch", "values": {"auc": value, "rejection@0.3": value}},
@@ -40,12 +40,12 @@ def events():
         {"event": "curve", "name": "labels", "x": [100, 1000, 10000], "x_label": "labels", "y_label": "AUC",
          "series": {"a": {"value": [0.8, 0.9, None], "low": [0.7, 0.8, None], "high": [0.9, 1.0, None]}}},
         {"event": "histogram", "name": "jet.mass", "unit": "GeV", "edges": [0, 50, 100, 200],
-         "series": {"truth": [10, 40, 5], "generated": [12, 30, 0]}},
+         "series": {"truth": [10, 40, 5], "generated": [12, 30, 0]}, "outside": {"truth": 0, "generated": 14}},
         {"event": "image", "name": "jet image", "series": {n: np.eye(8).tolist() for n in ("truth", "generated")}},
         {"event": "jets", "series": {"truth": [jet(1), jet(2)], "generated": [jet(3)]}},
         {"event": "of a later version", "what": 1},
         {"event": "artefact", "path": "weights.safetensors", "bytes": 1_500_000, "sha256": "ab" * 32},
-        {"event": "end", "energy_kwh": 0.012, "co2_kg": 0.004, "duration_s": 411.2},
+        {"event": "end", "energy_kwh": 0.012, "co2_kg": 0.004, "seconds": 411.2},
     ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from lpm.metrics.estimate import Estimate
 from lpm.records.run import Run
 from lpm.report.display import add_display
 from lpm.report.page import Page
-from lpm.report.runs import report_events, report_runs
+from lpm.report.runs import _losses, report_events, report_runs
 
 
 class Balance(html.parser.HTMLParser):
@@ -56,7 +56,8 @@ def test_every_section_is_there_in_order(text):
 
 def test_values_errors_and_provenance_are_shown(text):
     for shown in ("0.970 ± 0.010", "&gt; 0.96", "rejection at 30% signal", "W1, jet mass", "0123456789ab", "12 Wh",
-                  "4 g", "0:06:51", "weights.safetensors", "800 jets/s"):  # fmt: skip
+                  "4 g", "0:06:51", "weights.safetensors", "800 events/s",
+                  "Beyond the axis: generated 25%"):  # fmt: skip
         assert shown in text, shown
 
 
@@ -119,3 +120,22 @@ def test_display_refuses_jets_without_particles():
     page = Page("t")
     with pytest.raises(ValueError, match="deta, dphi, pt"):
         add_display(page, page.section("s"), {"truth": [{"particles": {"pt": [1.0]}}]})
+
+
+def test_facts_that_all_runs_share_stand_once(events):
+    kept = [e | {"versions": {"python": "3.11.7", "lpm": "0.1.0"}} for e in events if e["event"] == "start"]
+    other = [kept[0] | {"seed": 12}]
+    text = report_events({"one": kept, "two": other}).render()
+    assert "All runs" in text
+    assert text.count("<dt>lpm</dt>") == 1
+    assert text.count("<dt>seed</dt>") == 2
+
+
+def test_resumed_run_keeps_one_curve_and_says_so(events):
+    start = events[0]
+    steps = [{"event": "step", "step": s, "loss": {"a": float(s)}} for s in (1, 2, 3)]
+    again = [{"event": "step", "step": s, "loss": {"a": 10.0 + s}} for s in (3, 4)]
+    found = _losses([*steps, *again])["a"]
+    assert found.x.tolist() == [1, 2, 3, 4]
+    assert found.y.tolist() == [1, 2, 13, 14]
+    assert "1 times" in report_events({"run": [start, *steps, start, *again]}).render()

@@ -56,6 +56,17 @@ def test_histogram_is_normalised_and_ratio_is_one_for_scaled_counts():
     assert len(heights) == 1
 
 
+def test_events_beyond_the_axis_belong_to_the_norm():
+    """Half of the generated events lie outside: their histogram is half as high."""
+    inside = plots.histogram([0, 1, 2], {"truth": [50, 50], "generated": [50, 50]}, label="x")
+    half = plots.histogram([0, 1, 2], {"truth": [50, 50], "generated": [50, 50]}, label="x", outside={"generated": 100})
+    low, high = (
+        max(float(y) for y in re.findall(r'<use [^>]*y="([\d.]+)" style="fill: var\(--s2', text))
+        for text in (inside, half)
+    )
+    assert high > low + 10
+
+
 def test_counts_must_fit_the_edges():
     with pytest.raises(ValueError, match="expected 2 counts"):
         plots.histogram([0, 1, 2], {"truth": [1, 2, 3]}, label="x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["title_of"]
 
 _TITLES = {
+    "memory_gib": "memory [GiB]",
     "w1": "W1", "roc": "ROC curve", "jet image": "mean jet image", "particle": "particle multiplicity",
     "auc": "area under the ROC curve", "accuracy": "accuracy", "ece": "calibration error (ECE)", "fpd": "FPD",
     "kpd": "KPD", "mmd": "MMD²", "c2st": "two-sample AUC", "sliced_w1": "sliced W1", "precision": "precision",

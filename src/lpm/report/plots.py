@@ -58,7 +58,7 @@ def losses(training: Mapping[str, Band], validation: Mapping[str, Band] | None =
         for i, (name, band) in enumerate(training.items()):
             colour = _colour(i + 1)
             axes.plot(band.x, band.y, color=colour, alpha=0.28, linewidth=0.8)
-            axes.plot(band.x, _smooth(band.y), color=colour, label=name)
+            axes.plot(band.x, _smooth(band.y), "." if len(band.x) == 1 else "-", color=colour, label=name)
         for name, band in (validation or {}).items():
             i = list(training).index(name) if name in training else len(training)
             axes.plot(band.x, band.y, "o", color=_colour(i + 1), mfc=SURFACE, ms=5, label=f"{name}, validation")
@@ -102,9 +102,15 @@ def roc(curves: Mapping[str, Band], *, points: Sequence[float] = (0.3, 0.5)) -> 
 
 
 def histogram(
-    edges: ArrayLike, series: Mapping[str, ArrayLike], *, label: str, log: bool = False, ratio: bool = True
+    edges: ArrayLike,
+    series: Mapping[str, ArrayLike],
+    *,
+    label: str,
+    outside: Mapping[str, float] | None = None,
+    log: bool = False,
+    ratio: bool = True,
 ) -> str:
-    """Histograms of the same quantity, normalised to equal area, above their ratio to the first.
+    """Histograms of the same quantity, each normalised to one, above their ratio to the first.
 
     The first series is drawn filled, with its statistical error as a band; all errors are square roots of counts.
 
@@ -112,6 +118,7 @@ def histogram(
         edges: (K + 1,) bin edges.
         series: (K,) counts by name; the first is the reference.
         label: Label of the x axis, with the unit.
+        outside: Counts beyond the edges by name; they belong to the norm.
         log: Logarithmic y axis.
         ratio: Draw the lower panel.
 
@@ -126,7 +133,8 @@ def histogram(
     counts = {name: np.asarray(c, dtype=np.float64) for name, c in series.items()}
     if e.ndim != 1 or not counts or any(c.shape != (len(e) - 1,) for c in counts.values()):
         raise ValueError(f"histogram {label}: expected {len(e) - 1} counts a series for {len(e)} edges")
-    scale = {name: 1 / max(c.sum(), 1) / np.diff(e) for name, c in counts.items()}
+    beyond = outside or {}
+    scale = {name: 1 / max(c.sum() + beyond.get(name, 0.0), 1) / np.diff(e) for name, c in counts.items()}
     with mpl.rc_context(STYLE):
         both = ratio and len(counts) > 1
         figure, axes, lower = _two_panels() if both else (*_figure(), None)

@@ -29,6 +29,8 @@ __all__ = ["report_events", "report_runs"]
 
 Event: TypeAlias = Mapping[str, Any]
 
+_HEADLINES = ("auc", "accuracy", "rejection", "c2st", "fpd")
+
 
 @dataclass(frozen=True)
 class _Run:
@@ -77,17 +79,16 @@ def report_events(runs: Mapping[str, Sequence[Event]], *, title: str = "") -> Pa
 
 
 def _tiles(page: Page, runs: Sequence[_Run]) -> None:
-    """Up to four headline numbers: the first metrics of the first tables."""
+    """Up to four headline numbers: taggers first, then generators, in the order of the record."""
     several = sum(bool(_tables(r)) for r in runs) > 1
     shown = [
-        (title_of(metric), estimate, " · ".join(p for p in (r.name if several else "", table) if p))
+        (_HEADLINES.index(stem), title_of(metric), estimate, f"{r.name} · {table}" if several else table)
         for r in runs
         for table, rows in _tables(r).items()
         for metric, estimate in rows.items()
-        if not metric.endswith(".floor")
-        and metric.partition("@")[0].partition("[")[0] in ("auc", "accuracy", "c2st", "rejection", "fpd")
+        if not metric.endswith(".floor") and (stem := metric.partition("@")[0].partition("[")[0]) in _HEADLINES
     ]
-    for label, estimate, note in shown[:4]:
+    for _, label, estimate, note in sorted(shown, key=lambda row: row[0])[:4]:
         page.tile(label, estimate, note)
 
 
@@ -155,16 +156,22 @@ def _histograms(page: Page, runs: Sequence[_Run]) -> None:
     images, several_images = _of_kind(runs, "image")
     if not histograms and not images:
         return
-    lead = "Normalised to equal area. Bands and bars are statistical errors; below, the ratio to the first series."
+    lead = "Normalised to one. Bands and bars are statistical errors; below, the ratio to the first series."
     section = page.section("Distributions", lead)
     figures = []
     for r, e in histograms:
         unit = e.get("unit", "1")
         label = title_of(e.get("name", "")) + (f" [{unit}]" if unit not in ("1", "") else "")
+        outside = e.get("outside", {})
         drawn = plots.histogram(
-            e["edges"], e["series"], label=label, log=bool(e.get("log", False)), ratio=bool(e.get("ratio", True))
+            e["edges"],
+            e["series"],
+            label=label,
+            outside=outside,
+            log=bool(e.get("log", False)),
+            ratio=bool(e.get("ratio", True)),
         )
-        figures.append((drawn, _caption(e, r, several)))
+        figures.append((drawn, _caption(e, r, several) + _beyond(e["series"], outside)))
     section.figures(figures)
     for r, e in images:
         left, right, bottom, top = e.get("extent", (-0.8, 0.8, -0.8, 0.8))
@@ -191,7 +198,7 @@ def _training(page: Page, runs: Sequence[_Run]) -> None:
         training = _losses(steps)
         validation = _losses([e for e in r.events.get("valid", []) if e.get("loss")])
         speed = _speed(steps)
-        caption = f"{r.name}: {len(steps)} recorded steps" + (f", {speed}" if speed else "")
+        caption = f"{r.name}, to step {steps[-1].get('step', len(steps))}" + (f": {speed}" if speed else "")
         figures.append((plots.losses(training, validation), caption + "."))
     if figures:
         lead = "Faint: as recorded; strong: running mean; points: validation."
@@ -199,34 +206,57 @@ def _training(page: Page, runs: Sequence[_Run]) -> None:
 
 
 def _energy(page: Page, runs: Sequence[_Run]) -> None:
-    rows = []
-    for r in runs:
-        end = r.last("end")
-        kwh, co2 = end.get("energy_kwh"), end.get("co2_kg")
-        if kwh is not None or co2 is not None:
-            rows.append([r.name, _amount(kwh, "kWh", "Wh"), _amount(co2, "kg", "g"), _duration(end)])
-    if rows:
-        section = page.section("Energy", "Measured or estimated on the machine that ran it.")
-        section.table(["run", "energy", "CO₂ equivalent", "time"], rows)
+    measured = {r.name: end for r in runs if (end := r.last("end")).get("energy_kwh") or end.get("co2_kg")}
+    if not measured:
+        return
+    keys = ("energy_kwh", "co2_kg", "seconds")
+    if len(measured) > 1:
+        measured["all"] = {k: sum(float(end.get(k) or 0) for end in measured.values()) for k in keys}
+    section = page.section("Energy", "Measured or estimated on the machine that ran it.")
+    rows = [
+        [name, _amount(end.get("energy_kwh"), "kWh", "Wh"), _amount(end.get("co2_kg"), "kg", "g"), _duration(end)]
+        for name, end in measured.items()
+    ]
+    section.table(["run", "energy", "CO₂ equivalent", "time"], rows)
 
 
 def _provenance(page: Page, runs: Sequence[_Run]) -> None:
+    """Facts of each run; those that are the same for all stand once at the head."""
     section = page.section("Provenance", "What is needed to do it again.")
+    facts = {r.name: _facts(r) for r in runs}
+    told = [f for f in facts.values() if "python" in f]
+    shared = {k: v for k, v in told[0].items() if all(f.get(k) == v for f in told)} if len(told) > 1 else {}
+    shared.pop("recipe", None)
+    if shared:
+        section.facts(shared, title="All runs")
     for r in runs:
-        start = r.last("start")
-        recipe = start.get("recipe")
-        named = {"recipe": recipe} if isinstance(recipe, str) else _plain(recipe)
-        facts = {**named, **_plain({k: start.get(k) for k in ("seed", "commit")})}
-        facts |= {**_plain(start.get("hardware")), **_plain(start.get("versions"))}
-        facts |= {"resumed": f"{count - 1} times"} if (count := len(r.events.get("start", []))) > 1 else {}
-        section.facts(facts, title=r.name)
-        whole = {k: v for k, v in start.items() if k not in ("event", "time")}
+        section.facts({k: v for k, v in facts[r.name].items() if shared.get(k) != v}, title=r.name)
+        whole = {k: v for k, v in r.last("start").items() if k not in ("event", "time")}
         text = json.dumps(whole, indent=2, ensure_ascii=False).replace("&", "&amp;").replace("<", "&lt;")
         section.html(f"<details><summary>full record of the start</summary><pre>{text}</pre></details>")
-        files = [[str(e.get("path", "")), f"{e.get('bytes', 0) / 1e6:.2f} MB", str(e.get("sha256", ""))[:16]]
-                 for e in r.events.get("artefact", [])]  # fmt: skip
+        files = [
+            [str(e.get("path", "")), f"{e.get('bytes', 0) / 1e6:.2f} MB", str(e.get("sha256", ""))[:16]]
+            for e in r.events.get("artefact", [])
+        ]
         if files:
             section.table(["file", "size", "SHA-256 (start)"], files)
+
+
+def _facts(r: _Run) -> dict[str, str]:
+    """What a run says of itself in a few words."""
+    start = r.last("start")
+    recipe = start.get("recipe")
+    named = {"recipe": recipe} if isinstance(recipe, str) else _plain(recipe)
+    if "name" in named:
+        named = {"recipe": named.pop("name"), **named}
+    starts = len(r.events.get("start", []))
+    return {
+        **named,
+        **_plain({k: start.get(k) for k in ("seed", "commit")}),
+        **_plain(start.get("hardware")),
+        **_plain(start.get("versions")),
+        **({"resumed": f"{starts - 1} times"} if starts > 1 else {}),
+    }
 
 
 def _by_kind(events: Sequence[Event]) -> dict[str, list[Event]]:
@@ -281,6 +311,13 @@ def _caption(e: Event, r: _Run, told_apart: bool) -> str:
     return f"{r.name}: {text}" if told_apart else text
 
 
+def _beyond(series: Mapping[str, Sequence[float]], outside: Mapping[str, float]) -> str:
+    """The share of each series beyond the axis, where it is more than one in a hundred."""
+    shares = {name: out / max(sum(series[name]) + out, 1e-9) for name, out in outside.items() if name in series}
+    told = [f"{name} {share:.0%}" for name, share in shares.items() if share > 0.01]
+    return f". Beyond the axis: {', '.join(told)}" if told else ""
+
+
 def _of_kind(runs: Sequence[_Run], kind: str) -> tuple[list[tuple[_Run, Event]], bool]:
     """All events of a kind with their run, and whether they come from more than one."""
     found = [(r, e) for r in runs for e in r.events.get(kind, [])]
@@ -300,7 +337,7 @@ def _amount(value: float | None, unit: str, milli: str) -> str:
 
 
 def _duration(end: Event) -> str:
-    seconds = end.get("duration_s", end.get("seconds"))
+    seconds = end.get("seconds")
     return "–" if seconds is None else str(datetime.timedelta(seconds=round(float(seconds))))
 
 
@@ -309,7 +346,7 @@ def _plain(values: Any) -> dict[str, str]:
     if not isinstance(values, Mapping):
         return {}
     plain = {k: v for k, v in values.items() if isinstance(v, str | int | float) and k != "kind"}
-    return {str(k): str(v) for k, v in plain.items() if len(str(v)) <= 90}
+    return {title_of(str(k)): str(v) for k, v in plain.items() if len(str(v)) <= 90}
 
 
 def _subtitle(runs: Sequence[_Run]) -> str:
