@@ -8,14 +8,14 @@ import math
 import pytest
 import torch
 
-from lpm.physics.energyflow import PRIME_D3, correlations, energy_flow
+from lpm.physics.energyflow import PRIME_D3, PRIME_N4_D4, correlations, energy_flow
 
 
 def two_particles(distance: float) -> tuple[torch.Tensor, ...]:
     return torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, distance]]), torch.zeros(1, 2), torch.ones(1, 2).bool()
 
 
-@pytest.mark.parametrize(("name", "power"), [("line2", 1), ("line2x2", 2), ("line2x3", 3)])
+@pytest.mark.parametrize(("name", "power"), [("line", 1), ("line2", 2), ("line3", 3)])
 def test_two_points_closed_form(name: str, power: int) -> None:
     """Σ z_i z_j θ_ij^k = 2 z (1 − z) θ^k."""
     found = energy_flow(*two_particles(0.4))[name].item()
@@ -30,14 +30,15 @@ def test_against_plain_loops() -> None:
     g = torch.Generator().manual_seed(0)
     pt, eta, phi = torch.rand(1, 5, generator=g), *torch.randn(2, 1, 5, generator=g).unbind(0)
     mask = torch.tensor([[True, True, False, True, True]])
-    found = energy_flow(pt, eta, phi, mask)
+    graphs = PRIME_D3 | PRIME_N4_D4
+    found = energy_flow(pt, eta, phi, mask, graphs)
     rows = [i for i in range(5) if mask[0, i]]
     total = sum(pt[0, i].item() for i in rows)
 
     def theta(i: int, j: int) -> float:
         return math.hypot((eta[0, i] - eta[0, j]).item(), math.remainder((phi[0, i] - phi[0, j]).item(), 2 * math.pi))
 
-    for name, graph in PRIME_D3.items():
+    for name, graph in graphs.items():
         points = 1 + max(p for edge in graph for p in edge)
         expected = sum(
             math.prod(pt[0, i].item() / total for i in choice)
@@ -67,6 +68,19 @@ def test_single_particle_gives_zero_ratios() -> None:
     one = torch.ones(1, 1)
     found = correlations(one, one, one, one.bool())
     assert [v.item() for v in found.values()] == [0, 0, 0, 0]
+
+
+def test_the_five_graphs_of_jetnet_are_connected_and_different() -> None:
+    degrees = set()
+    for graph in PRIME_N4_D4.values():
+        assert len(graph) == 4
+        reached = {0}
+        for _ in range(4):
+            reached |= {p for edge in graph for p in edge if reached & set(edge)}
+        assert reached == {0, 1, 2, 3}
+        count = [sum(p in edge for edge in graph) for p in range(4)]
+        degrees.add((tuple(sorted(count)), len(set(graph)), max(graph.count(e) for e in graph)))
+    assert len(degrees) >= 4
 
 
 def test_loop_edge_is_refused() -> None:

@@ -16,7 +16,7 @@ Shapes: B jets, T particles of the largest jet, K jets that still have two objec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -168,8 +168,3 @@ def _update(
     stale[row, first] = True
     jets, slots = torch.nonzero(stale, as_tuple=True)
     near[jets, slots], index[jets, slots] = _distance(o, jets, slots, left, power).min(1)
-
-
-def copy(o: Objects) -> Objects:
-    """An independent copy, since clustering changes its input."""
-    return replace(o, **{n: v.clone() for n, v in vars(o).items() if v is not None})

@@ -23,22 +23,31 @@ from torch import Tensor
 
 from lpm.physics.kinematics import wrap_phi
 
-__all__ = ["PRIME_D3", "correlations", "energy_flow"]
+__all__ = ["PRIME_D3", "PRIME_N4_D4", "correlations", "energy_flow"]
 
 Graph = tuple[tuple[int, int], ...]
 
 PRIME_D3: dict[str, Graph] = {
-    "line2": ((0, 1),),
-    "line2x2": ((0, 1), (0, 1)),
+    "line": ((0, 1),),
+    "line2": ((0, 1), (0, 1)),
     "wedge": ((0, 1), (0, 2)),
-    "line2x3": ((0, 1), (0, 1), (0, 1)),
+    "line3": ((0, 1), (0, 1), (0, 1)),
     "wedge2": ((0, 1), (0, 1), (0, 2)),
     "triangle": ((0, 1), (0, 2), (1, 2)),
     "path": ((0, 1), (1, 2), (2, 3)),
     "star": ((0, 1), (0, 2), (0, 3)),
 }
-"""All connected multigraphs with up to three edges. The last five, of exactly three, are those of the W1-EFP score of
-JetNet (Kansal et al., arXiv 2106.11535)."""
+"""All connected multigraphs of one to three edges."""
+
+PRIME_N4_D4: dict[str, Graph] = {
+    "path_end2": ((0, 1), (0, 1), (1, 2), (2, 3)),
+    "path_middle2": ((0, 1), (1, 2), (1, 2), (2, 3)),
+    "star2": ((0, 1), (0, 1), (0, 2), (0, 3)),
+    "paw": ((0, 1), (0, 2), (1, 2), (0, 3)),
+    "square": ((0, 1), (1, 2), (2, 3), (0, 3)),
+}
+"""All five connected multigraphs of four points and four edges: those of the W1-EFP score of JetNet (Kansal et al.,
+arXiv 2106.11535)."""
 
 MEMORY = 1 << 24
 """Largest number of pairs of particles held at once."""
@@ -65,7 +74,7 @@ def energy_flow(
 
     Example:
         >>> two = (torch.tensor([[3.0, 1.0]]), torch.tensor([[0.0, 0.5]]), torch.zeros(1, 2), torch.ones(1, 2).bool())
-        >>> round(energy_flow(*two, {"line2": ((0, 1),)})["line2"].item(), 6)
+        >>> round(energy_flow(*two, {"line": ((0, 1),)})["line"].item(), 6)
         0.1875
     """
     graphs = PRIME_D3 if graphs is None else graphs
@@ -100,7 +109,7 @@ def correlations(pt: Tensor, eta: Tensor, phi: Tensor, mask: Tensor, beta: float
         >>> {n: round(v.item(), 6) for n, v in line.items()}
         {'e2': 0.044444, 'e3': 7.4e-05, 'c2': 0.0375, 'd2': 0.84375}
     """
-    found = energy_flow(pt, eta, phi, mask, {"e2": PRIME_D3["line2"], "e3": PRIME_D3["triangle"]}, beta)
+    found = energy_flow(pt, eta, phi, mask, {"e2": PRIME_D3["line"], "e3": PRIME_D3["triangle"]}, beta)
     # The sums run over ordered tuples: 2 and 6 times the pairs and triples.
     e2, e3 = found["e2"] / 2, found["e3"] / 6
     safe = torch.where(e2 > 0, e2, 1.0)
