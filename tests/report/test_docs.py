@@ -18,7 +18,9 @@ def test_examples_run(page, capsys):
 
 
 def test_every_event_that_a_report_draws_is_documented():
-    source = Path(__file__).parents[2] / "src/lpm/report/runs.py"
-    drawn = set(re.findall(r"(?:events\.get|last)\(\"(\w+)\"", source.read_text(encoding="utf-8")))
+    folder = Path(__file__).parents[2] / "src/lpm/report"
+    source = "".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in ("recorded", "figures", "runs"))
+    drawn = set(re.findall(r"(?:events\.get|last|of_kind)\((?:runs, )?\"(\w+)\"", source))
+    assert len(drawn) == 10
     listed = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "report.md").read_text(encoding="utf-8"), flags=re.M))
     assert drawn <= listed

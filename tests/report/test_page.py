@@ -9,7 +9,8 @@ from lpm.metrics.estimate import Estimate
 from lpm.records.run import Run
 from lpm.report.display import add_display
 from lpm.report.page import Page
-from lpm.report.runs import _losses, report_events, report_runs
+from lpm.report.recorded import losses
+from lpm.report.runs import report_events, report_runs
 
 
 class Balance(html.parser.HTMLParser):
@@ -135,7 +136,7 @@ def test_resumed_run_keeps_one_curve_and_says_so(events):
     start = events[0]
     steps = [{"event": "step", "step": s, "loss": {"a": float(s)}} for s in (1, 2, 3)]
     again = [{"event": "step", "step": s, "loss": {"a": 10.0 + s}} for s in (3, 4)]
-    found = _losses([*steps, *again])["a"]
+    found = losses([*steps, *again])["a"]
     assert found.x.tolist() == [1, 2, 3, 4]
     assert found.y.tolist() == [1, 2, 13, 14]
     assert "1 times" in report_events({"run": [start, *steps, start, *again]}).render()

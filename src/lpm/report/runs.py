@@ -10,37 +10,21 @@ import datetime
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpm.metrics.estimate import Estimate
 from lpm.records.run import read
-from lpm.report import plots
-from lpm.report.display import add_display
+from lpm.report.figures import curves, displays, distributions, training
 from lpm.report.names import title_of
 from lpm.report.page import Page
-from lpm.report.plots import Band
+from lpm.report.recorded import Event, Recorded
 
 __all__ = ["report_events", "report_runs"]
 
-Event: TypeAlias = Mapping[str, Any]
-
 _HEADLINES = ("auc", "accuracy", "rejection", "c2st", "fpd")
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One run: its name and its events by kind."""
-
-    name: str
-    events: Mapping[str, list[Event]]
-
-    def last(self, kind: str) -> Event:
-        return self.events[kind][-1] if self.events.get(kind) else {}
 
 
 def report_runs(folders: Sequence[Path], *, title: str = "") -> Page:
@@ -70,21 +54,21 @@ def report_events(runs: Mapping[str, Sequence[Event]], *, title: str = "") -> Pa
         >>> [s.title for s in page.sections]
         ['Provenance']
     """
-    found = [_Run(name, _by_kind(events)) for name, events in runs.items()]
+    found = [Recorded.of(name, events) for name, events in runs.items()]
     page = Page(title or ", ".join(r.name for r in found), _subtitle(found))
     _tiles(page, found)
-    for add in (_metrics, _generation, _curves, _histograms, _displays, _training, _energy, _provenance):
+    for add in (_metrics, _generation, curves, distributions, displays, training, _energy, _provenance):
         add(page, found)
     return page
 
 
-def _tiles(page: Page, runs: Sequence[_Run]) -> None:
+def _tiles(page: Page, runs: Sequence[Recorded]) -> None:
     """Up to four headline numbers: taggers first, then generators, in the order of the record."""
-    several = sum(bool(_tables(r)) for r in runs) > 1
+    several = sum(bool(r.tables()) for r in runs) > 1
     shown = [
         (_HEADLINES.index(stem), title_of(metric), estimate, f"{r.name} · {table}" if several else table)
         for r in runs
-        for table, rows in _tables(r).items()
+        for table, rows in r.tables().items()
         for metric, estimate in rows.items()
         if not metric.endswith(".floor") and (stem := metric.partition("@")[0].partition("[")[0]) in _HEADLINES
     ]
@@ -92,12 +76,12 @@ def _tiles(page: Page, runs: Sequence[_Run]) -> None:
         page.tile(label, estimate, note)
 
 
-def _metrics(page: Page, runs: Sequence[_Run]) -> None:
+def _metrics(page: Page, runs: Sequence[Recorded]) -> None:
     """Tables of metrics; those that hold the same metrics become columns of one table."""
     groups: dict[tuple[str, ...], dict[str, dict[str, Estimate]]] = defaultdict(dict)
-    several = sum(any(not _has_floor(rows) for rows in _tables(r).values()) for r in runs) > 1
+    several = sum(any(not _has_floor(rows) for rows in r.tables().values()) for r in runs) > 1
     for r in runs:
-        for name, rows in _tables(r).items():
+        for name, rows in r.tables().items():
             if not _has_floor(rows):
                 groups[tuple(rows)][f"{r.name}: {name}" if several else name] = rows
     if not groups:
@@ -108,9 +92,9 @@ def _metrics(page: Page, runs: Sequence[_Run]) -> None:
         section.table(["metric", *columns], cells)
 
 
-def _generation(page: Page, runs: Sequence[_Run]) -> None:
+def _generation(page: Page, runs: Sequence[Recorded]) -> None:
     """Distances beside their truth-against-truth floor."""
-    tables = [(r, name, rows) for r in runs for name, rows in _tables(r).items() if _has_floor(rows)]
+    tables = [(r, name, rows) for r in runs for name, rows in r.tables().items() if _has_floor(rows)]
     if not tables:
         return
     several = len({r.name for r, _, _ in tables}) > 1
@@ -128,84 +112,7 @@ def _generation(page: Page, runs: Sequence[_Run]) -> None:
         section.table(["distance", "generated", "floor", "difference / error"], distances, caption=caption)
 
 
-def _curves(page: Page, runs: Sequence[_Run]) -> None:
-    events, several = _of_kind(runs, "curve")
-    if not events:
-        return
-    section = page.section("Curves")
-    section.figures([(_curve(e), _caption(e, r, several)) for r, e in events])
-
-
-def _curve(e: Event) -> str:
-    lines = {name: _band(e["x"], series) for name, series in e["series"].items()}
-    if e.get("name") == "roc":
-        return plots.roc(lines)
-    x = np.asarray(e["x"], dtype=np.float64)
-    wide = len(x) > 1 and x.min() > 0 and x.max() / x.min() >= 50
-    return plots.curve(
-        lines,
-        x_label=e.get("x_label", "x"),
-        y_label=e.get("y_label", e.get("name", "y")),
-        x_log=e.get("x_log", wide),
-        y_log=e.get("y_log", False),
-    )
-
-
-def _histograms(page: Page, runs: Sequence[_Run]) -> None:
-    histograms, several = _of_kind(runs, "histogram")
-    images, several_images = _of_kind(runs, "image")
-    if not histograms and not images:
-        return
-    lead = "Normalised to one. Bands and bars are statistical errors; below, the ratio to the first series."
-    section = page.section("Distributions", lead)
-    figures = []
-    for r, e in histograms:
-        unit = e.get("unit", "1")
-        label = title_of(e.get("name", "")) + (f" [{unit}]" if unit not in ("1", "") else "")
-        outside = e.get("outside", {})
-        drawn = plots.histogram(
-            e["edges"],
-            e["series"],
-            label=label,
-            outside=outside,
-            log=bool(e.get("log", False)),
-            ratio=bool(e.get("ratio", True)),
-        )
-        figures.append((drawn, _caption(e, r, several) + _beyond(e["series"], outside)))
-    section.figures(figures)
-    for r, e in images:
-        left, right, bottom, top = e.get("extent", (-0.8, 0.8, -0.8, 0.8))
-        drawn = plots.images(e["series"], extent=(left, right, bottom, top))
-        section.figures([(drawn, _caption(e, r, several_images))], wide=True)
-
-
-def _displays(page: Page, runs: Sequence[_Run]) -> None:
-    events, several = _of_kind(runs, "jets")
-    if events:
-        section = page.section("Event display", "Single jets, particle by particle.")
-        for r, e in events:
-            if several:
-                section.text(r.name)
-            add_display(page, section, e["series"])
-
-
-def _training(page: Page, runs: Sequence[_Run]) -> None:
-    figures = []
-    for r in runs:
-        steps = [e for e in r.events.get("step", []) if e.get("loss")]
-        if not steps:
-            continue
-        training = _losses(steps)
-        validation = _losses([e for e in r.events.get("valid", []) if e.get("loss")])
-        speed = _speed(steps)
-        caption = f"{r.name}, to step {steps[-1].get('step', len(steps))}" + (f": {speed}" if speed else "")
-        figures.append((plots.losses(training, validation), caption + "."))
-    if figures:
-        lead = "Faint: as recorded; strong: running mean; points: validation."
-        page.section("Training", lead).figures(figures)
-
-
-def _energy(page: Page, runs: Sequence[_Run]) -> None:
+def _energy(page: Page, runs: Sequence[Recorded]) -> None:
     measured = {r.name: end for r in runs if (end := r.last("end")).get("energy_kwh") or end.get("co2_kg")}
     if not measured:
         return
@@ -220,7 +127,7 @@ def _energy(page: Page, runs: Sequence[_Run]) -> None:
     section.table(["run", "energy", "CO₂ equivalent", "time"], rows)
 
 
-def _provenance(page: Page, runs: Sequence[_Run]) -> None:
+def _provenance(page: Page, runs: Sequence[Recorded]) -> None:
     """Facts of each run; those that are the same for all stand once at the head."""
     section = page.section("Provenance", "What is needed to do it again.")
     facts = {r.name: _facts(r) for r in runs}
@@ -242,7 +149,7 @@ def _provenance(page: Page, runs: Sequence[_Run]) -> None:
             section.table(["file", "size", "SHA-256 (start)"], files)
 
 
-def _facts(r: _Run) -> dict[str, str]:
+def _facts(r: Recorded) -> dict[str, str]:
     """What a run says of itself in a few words."""
     start = r.last("start")
     recipe = start.get("recipe")
@@ -259,21 +166,6 @@ def _facts(r: _Run) -> dict[str, str]:
     }
 
 
-def _by_kind(events: Sequence[Event]) -> dict[str, list[Event]]:
-    out: dict[str, list[Event]] = defaultdict(list)
-    for e in events:
-        out[str(e.get("event"))].append(e)
-    return out
-
-
-def _tables(r: _Run) -> dict[str, dict[str, Estimate]]:
-    """The last metrics recorded under each name."""
-    return {
-        str(e.get("name", "metrics")): {m: Estimate.from_json(v) for m, v in e.get("values", {}).items()}
-        for e in r.events.get("metrics", [])
-    }
-
-
 def _has_floor(rows: Mapping[str, Estimate]) -> bool:
     return any(m.endswith(".floor") for m in rows)
 
@@ -282,52 +174,6 @@ def _excess(e: Estimate, floor: Estimate) -> str:
     """By how many standard errors a distance differs from its floor."""
     error = float(np.hypot(e.error, floor.error))
     return f"{(e.value - floor.value) / error:+.1f} σ" if error > 0 else "–"
-
-
-def _losses(events: Sequence[Event]) -> dict[str, Band]:
-    """Losses by name; of a step that was repeated after a resumption the later value counts."""
-    points: dict[str, dict[float, float]] = defaultdict(dict)
-    for i, e in enumerate(events):
-        losses = e["loss"] if isinstance(e["loss"], Mapping) else {"loss": e["loss"]}
-        for name, value in losses.items():
-            if value is not None:
-                points[name][float(e.get("step", i))] = float(value)
-    return {name: Band(*(np.array(sorted(p.items()), dtype=np.float64).T)) for name, p in points.items()}
-
-
-def _band(x: Sequence[float], series: Any) -> Band:
-    if isinstance(series, Mapping):
-        low, high = (_numbers(series[k]) if series.get(k) else None for k in ("low", "high"))
-        return Band(_numbers(x), _numbers(series["value"]), low, high)
-    return Band(_numbers(x), _numbers(series))
-
-
-def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
-    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-
-
-def _caption(e: Event, r: _Run, told_apart: bool) -> str:
-    text = str(e.get("caption") or title_of(str(e.get("name", ""))))
-    return f"{r.name}: {text}" if told_apart else text
-
-
-def _beyond(series: Mapping[str, Sequence[float]], outside: Mapping[str, float]) -> str:
-    """The share of each series beyond the axis, where it is more than one in a hundred."""
-    shares = {name: out / max(sum(series[name]) + out, 1e-9) for name, out in outside.items() if name in series}
-    told = [f"{name} {share:.0%}" for name, share in shares.items() if share > 0.01]
-    return f". Beyond the axis: {', '.join(told)}" if told else ""
-
-
-def _of_kind(runs: Sequence[_Run], kind: str) -> tuple[list[tuple[_Run, Event]], bool]:
-    """All events of a kind with their run, and whether they come from more than one."""
-    found = [(r, e) for r in runs for e in r.events.get(kind, [])]
-    return found, len({r.name for r, _ in found}) > 1
-
-
-def _speed(steps: Sequence[Event]) -> str:
-    rates = [(float(np.median(v)), unit) for unit in ("events", "jets", "tokens")
-             if (v := [e[f"{unit}_per_s"] for e in steps if e.get(f"{unit}_per_s")])]  # fmt: skip
-    return ", ".join(f"{rate:,.0f} {unit}/s" for rate, unit in rates)
 
 
 def _amount(value: float | None, unit: str, milli: str) -> str:
@@ -349,7 +195,7 @@ def _plain(values: Any) -> dict[str, str]:
     return {title_of(str(k)): str(v) for k, v in plain.items() if len(str(v)) <= 90}
 
 
-def _subtitle(runs: Sequence[_Run]) -> str:
+def _subtitle(runs: Sequence[Recorded]) -> str:
     times = [e["time"] for r in runs for e in r.events.get("start", []) if isinstance(e.get("time"), int | float)]
     day = datetime.datetime.fromtimestamp(max(times), datetime.UTC).strftime("%d %B %Y, %H:%M UTC") if times else ""
     count = "" if len(runs) == 1 else f"{len(runs)} runs"
