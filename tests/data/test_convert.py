@@ -115,6 +115,13 @@ def test_same_names_in_different_folders_do_not_collide(write, tmp_path):
     assert convert([tmp_path / "x", tmp_path / "y"], tmp_path / "out").resumed == 2
 
 
+@pytest.mark.parametrize("out", ["out", "out.parquet"])
+def test_output_beside_its_sources_is_no_source(write, tmp_path, out):
+    write("momenta-npz")
+    for _ in range(2):
+        assert convert([tmp_path], tmp_path / out).events == N
+
+
 def test_limit_over_files(write, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.npz", "b.npz"):

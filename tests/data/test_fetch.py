@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import re
 import tarfile
 import threading
@@ -9,7 +10,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from lpm.cli.fetch import fetch as fetch_command
 from lpm.data.catalog import CATALOG, DataSet, RemoteFile, load_catalog
 from lpm.data.fetch import fetch, find
 
@@ -171,6 +175,18 @@ def test_names(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot be made"):
         fetch(entry("http://127.0.0.1:1/"), tmp_path / "file" / "x")
+
+
+def test_command(server, tmp_path, monkeypatch):
+    app = typer.Typer()
+    app.command()(fetch_command)
+    monkeypatch.setattr("lpm.data.fetch.CATALOG", (entry(f"{server.url}/a.bin", checksum=MD5),))
+    result = CliRunner().invoke(app, ["x", "--dir", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "x" / "a.bin").read_bytes() == CONTENT
+    assert "X, CC0-1.0; cite" in result.output
+    made = json.loads(CliRunner().invoke(app, ["x", "--dir", str(tmp_path), "--json"]).output)
+    assert made["paths"] == [str(tmp_path / "x" / "a.bin")]
 
 
 def test_catalogue_says_what_one_needs_to_know():

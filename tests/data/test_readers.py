@@ -176,6 +176,17 @@ def test_wrong_format_tree_and_file(write, tmp_path):
         open_file(tmp_path / "x.txt")
 
 
+def test_without_uproot_it_is_said_what_to_install(write, monkeypatch):
+    path = write("muons")
+
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'uproot'", name="uproot")
+
+    monkeypatch.setattr("lpm.data.io.formats.import_module", absent)
+    with pytest.raises(ValueError, match=r"a\.root: ROOT files need uproot: pip install 'lpm\[root\]'"):
+        open_file(path)
+
+
 def test_missing_branches_are_named(tmp_path):
     import uproot
 

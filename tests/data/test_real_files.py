@@ -116,6 +116,18 @@ def test_delphes_constituents_make_up_their_jets(shared_data):
         open_file(shared_data / "events/delphes_10ev.root", tree="JetAK8")
 
 
+@pytest.mark.parametrize("name", ["jets/pfnano_MC_10ev.root", "events/delphes_10ev.root"])
+def test_jets_of_collisions_in_slices(shared_data, name):
+    everything = read(shared_data / name)
+    with open_file(shared_data / name) as reader:
+        n = len(reader)
+        for start, stop in ((0, 1), (1, 4), (3, 11), (n - 1, n), (0, n)):
+            part = Batch.cat(list(reader.batches(start, stop, size=3)))
+            for c in part.schema.names:
+                want = everything[start:stop].collections[c].values
+                torch.testing.assert_close(part.collections[c].values, want, rtol=0, atol=0, equal_nan=True)
+
+
 def test_candidates_of_new_nanoaod_can_be_asked_for(shared_data):
     jets = read(shared_data / "events/nanoaod_v15_ttbar_200ev.root", format="cms-jets", on_bad="skip")
     assert len(jets) > 50

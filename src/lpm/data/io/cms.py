@@ -16,7 +16,7 @@ from lpm.data.batch import Batch, Ragged
 from lpm.data.constituents import charge_of_pdg, jets_batch, momenta, type_of_pdg
 from lpm.data.fields import COLLISION, collisions_schema, jets_schema
 from lpm.data.io.base import OnBad
-from lpm.data.io.root import RootReader, branches_of, counts, is_root, pick
+from lpm.data.io.root import JetsOfCollisionsReader, RootReader, branches_of, counts, first_jets, is_root, pick
 from lpm.data.schema import Schema
 
 __all__ = ["CmsEventsReader", "CmsJetsReader"]
@@ -89,7 +89,7 @@ def _branches_of_fields(branches: frozenset[str]) -> dict[str, str]:
     return out
 
 
-class CmsJetsReader(RootReader):
+class CmsJetsReader(JetsOfCollisionsReader):
     """Jets with their particle-flow candidates: AK8 (`tree="FatJet"`, the usual) or AK4 (`tree="Jet"`).
 
     One jet is one event here; `jet.event` counts the collisions of the file. Momenta of candidates are not weighted by
@@ -113,7 +113,7 @@ class CmsJetsReader(RootReader):
         self._jet_index, self._candidate_index, self._candidate = links[self._kind]
         # Jets are counted once: a range of jets must be turned into a range of collisions.
         n = counts(self.columns([f"{self._kind}_pt"], 0, self.entries), [f"{self._kind}_pt"], self.path)
-        self._first = torch.cat([n.new_zeros(1), n.cumsum(0)])
+        self.first = first_jets(n)
         self.schema = self._make_schema()
 
     @classmethod
@@ -124,9 +124,6 @@ class CmsJetsReader(RootReader):
         branches = branches_of(path).get(cls.usual_tree, frozenset())
         # NanoAOD from version 15 on holds the candidates of fat jets only, without charge: read as collisions then.
         return any((found := _links(branches, kind)) and f"{found[2]}_charge" in branches for kind in _TABLES)
-
-    def __len__(self) -> int:
-        return int(self._first[-1])
 
     def _make_schema(self) -> Schema:
         have = self.branches
@@ -140,16 +137,7 @@ class CmsJetsReader(RootReader):
     def _extra(self) -> dict[str, str]:
         return {"d0": "d0", "d0_err": "d0Err", "dz": "dz", "dz_err": "dzErr", "puppi": "puppiWeight"}
 
-    def load(self, start: int, stop: int, schema: Schema) -> Batch:
-        """See `Reader.load`."""
-        first = int(torch.searchsorted(self._first, start, right=True)) - 1
-        last = int(torch.searchsorted(self._first, stop, right=False))
-        last = max(last, first) if stop > start else first
-        batch = self._collisions(first, last, schema)
-        skip = start - int(self._first[first])
-        return batch[skip : skip + stop - start]
-
-    def _collisions(self, first: int, last: int, schema: Schema) -> Batch:
+    def collisions(self, start: int, stop: int, schema: Schema) -> Batch:
         """All jets of a range of collisions."""
         kind, cand = self._kind, self._candidate
         kinematics = [f"{cand}_{n}" for n in ("pt", "eta", "phi", "mass", "pdgId")]
@@ -158,7 +146,7 @@ class CmsJetsReader(RootReader):
         jet_names = {"sdmass": "msoftdrop"}
         jet = {f: f"{kind}_{jet_names.get(f, f)}" for f in self.schema["jet"].names if f not in ("energy", "event")}
         links = [self._jet_index, self._candidate_index]
-        columns = self.columns([*kinematics, *charge_name, *extra.values(), *jet.values(), *links], first, last)
+        columns = self.columns([*kinematics, *charge_name, *extra.values(), *jet.values(), *links], start, stop)
         jets = Ragged.from_lengths(pick(columns, jet["pt"]), counts(columns, list(jet.values()), self.path))
         candidates = counts(columns, [*kinematics, *extra.values()], self.path)
         row, lengths = self._link(columns, candidates, jets)
@@ -173,7 +161,7 @@ class CmsJetsReader(RootReader):
         for f in set(particle) & _LENGTHS:
             particle[f] = torch.where(tracked, particle[f], 0.0)
         particle |= {"charge": charge, "type": type_of_pdg(pdg, charge)}
-        made = {f: pick(columns, n) for f, n in jet.items()} | {"event": jets.event + first}
+        made = {f: pick(columns, n) for f, n in jet.items()} | {"event": jets.event + start}
         return jets_batch(schema, p4, lengths, particle, made)
 
     def _link(

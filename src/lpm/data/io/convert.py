@@ -81,7 +81,9 @@ def convert(
     if shard_events < 1:
         raise ValueError(f"shard_events: expected at least 1, got {shard_events}")
     out = Path(out)
-    job = _Job(find_files(sources), format, on_bad, tree, events, progress or (lambda path, done, of: None))
+    # What an earlier run wrote into a folder of sources is no source.
+    files = [f for f in find_files(sources) if f != out and out not in f.parents]
+    job = _Job(files, format, on_bad, tree, events, progress or (lambda path, done, of: None))
     if out.suffix == ".parquet":
         job.to_file(out)
     elif out.is_file():

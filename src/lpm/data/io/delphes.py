@@ -18,7 +18,17 @@ from lpm.data.batch import Batch, Ragged
 from lpm.data.constituents import jets_batch, momenta, type_of_pdg
 from lpm.data.fields import COLLISION, collisions_schema, jets_schema
 from lpm.data.io.base import OnBad
-from lpm.data.io.root import RootReader, branches_of, counts, flat, is_root, pick, tree_of
+from lpm.data.io.root import (
+    JetsOfCollisionsReader,
+    RootReader,
+    branches_of,
+    counts,
+    first_jets,
+    flat,
+    is_root,
+    pick,
+    tree_of,
+)
 from lpm.data.schema import Schema
 
 __all__ = ["DelphesEventsReader", "DelphesJetsReader"]
@@ -77,7 +87,7 @@ class DelphesEventsReader(RootReader):
         return Batch.build(schema, {p: pick(columns, self._source[p]) for p in schema.paths}, lengths)
 
 
-class DelphesJetsReader(RootReader):
+class DelphesJetsReader(JetsOfCollisionsReader):
     """Jets with constituents; `tree` names the branch of jets, such as `Jet` or `JetPUPPIAK8`.
 
     Without a name, the first of the usual branches whose constituents lie in the file, large radii first. One jet is
@@ -96,7 +106,7 @@ class DelphesJetsReader(RootReader):
             raise ValueError(f"{self.path}: no stored constituents of {wanted}; name another branch of jets as tree")
         self._kind = usable[0]
         n = counts(self.columns([f"{self._kind}.PT"], 0, self.entries), [f"{self._kind}.PT"], self.path)
-        self._first = torch.cat([n.new_zeros(1), n.cumsum(0)])
+        self.first = first_jets(n)
         particle = ["pt", "deta", "dphi", "energy", "charge", "type"]
         if any(f"{store}.ErrorD0" in self.branches for store in _TRACKS):
             particle += ["d0", "d0_err", "dz", "dz_err"]
@@ -110,26 +120,16 @@ class DelphesJetsReader(RootReader):
         tree = tree_of(path, cls.usual_tree)
         return bool(_with_constituents(tree, branches_of(path)[cls.usual_tree], (*_FAT, *_THIN)))
 
-    def __len__(self) -> int:
-        return int(self._first[-1])
-
-    def load(self, start: int, stop: int, schema: Schema) -> Batch:
-        """See `Reader.load`."""
-        first = int(torch.searchsorted(self._first, start, right=True)) - 1
-        last = max(int(torch.searchsorted(self._first, stop)), first)
-        skip = start - int(self._first[first])
-        return self._collisions(first, last, schema)[skip : skip + stop - start]
-
-    def _collisions(self, first: int, last: int, schema: Schema) -> Batch:
+    def collisions(self, start: int, stop: int, schema: Schema) -> Batch:
         """All jets of a range of collisions."""
         kind = self._kind
         names = {"pt": "PT", "eta": "Eta", "phi": "Phi", "mass": "Mass"}
-        columns = self.columns([f"{kind}.{n}" for n in names.values()], first, last)
+        columns = self.columns([f"{kind}.{n}" for n in names.values()], start, stop)
         jets = Ragged.from_lengths(
             pick(columns, f"{kind}.PT"), counts(columns, [f"{kind}.{n}" for n in names.values()], self.path)
         )
-        key, stored = self._stored(first, last)
-        refs = self._tree[f"{kind}.Constituents"].array(entry_start=first, entry_stop=last)["refs"]
+        key, stored = self._stored(start, stop)
+        refs = self._tree[f"{kind}.Constituents"].array(entry_start=start, entry_stop=stop)["refs"]
         ref, per_jet = flat(ak.flatten(refs))
         assert per_jet is not None
         jet = Ragged.from_lengths(ref, per_jet).event
@@ -141,7 +141,7 @@ class DelphesJetsReader(RootReader):
         good &= stored["p4"][at.clamp_max(max(len(key) - 1, 0)), :2].any(1) if len(key) else good
         lengths = torch.bincount(jet[good], minlength=len(jets.values))
         particle = {f: values[at[good]] for f, values in stored.items() if f != "p4"}
-        made = {f: pick(columns, f"{kind}.{n}") for f, n in names.items()} | {"event": jets.event + first}
+        made = {f: pick(columns, f"{kind}.{n}") for f, n in names.items()} | {"event": jets.event + start}
         return jets_batch(schema, stored["p4"][at[good]], lengths, particle, made)
 
     def _stored(self, first: int, last: int) -> tuple[Tensor, dict[str, Tensor]]:

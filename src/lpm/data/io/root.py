@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from lpm.data.io.base import REMEDY, OnBad, Reader, reason
 from lpm.data.io.files import atomic
 from lpm.data.schema import Schema
 
-__all__ = ["RootReader", "branches_of", "tree_of", "write_root"]
+__all__ = ["JetsOfCollisionsReader", "RootReader", "branches_of", "tree_of", "write_root"]
 
 Column = tuple[Tensor, Tensor | None]
 """Numbers (N,) as float64, and how many (B,) belong to each entry; None where it is one an entry."""
@@ -76,6 +77,40 @@ class RootReader(Reader):
             )
         arrays = self._tree.arrays(names, entry_start=start, entry_stop=stop)
         return {n: flat(arrays[n]) for n in names}
+
+
+class JetsOfCollisionsReader(RootReader):
+    """A tree of collisions read jet by jet: one jet is one event.
+
+    A subclass sets `first` to the (entries + 1,) number of the first jet of each collision, and reads whole collisions.
+    """
+
+    first: Tensor
+
+    @abstractmethod
+    def collisions(self, start: int, stop: int, schema: Schema) -> Batch:
+        """All jets of a range of collisions."""
+
+    def __len__(self) -> int:
+        return int(self.first[-1])
+
+    @property
+    def groups(self) -> list[tuple[int, int]]:
+        """The jets of a thousand collisions each: in a collision there are thousands of candidates."""
+        bounds = [*self.first[:-1:1000].tolist(), len(self)]
+        return [(a, b) for a, b in pairwise(bounds) if a < b]
+
+    def load(self, start: int, stop: int, schema: Schema) -> Batch:
+        """See `Reader.load`."""
+        a = max(int(torch.searchsorted(self.first, start, right=True)) - 1, 0)
+        b = max(int(torch.searchsorted(self.first, stop)), a)
+        skip = start - int(self.first[a])
+        return self.collisions(a, b, schema)[skip : skip + stop - start]
+
+
+def first_jets(lengths: Tensor) -> Tensor:
+    """(entries + 1,) number of the first jet of each collision, from the jets in each."""
+    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
 
 
 def flat(array: ak.Array) -> Column:
