@@ -149,6 +149,17 @@ def test_an_event_larger_than_the_budget_goes_alone(shards):
     assert sizes == [1] * 220
 
 
+def test_bad_events_stop_or_are_left_out(tmp_path):
+    batch = jets(30)
+    batch.field("particle.pt").values[:5] = -1.0  # of the first jets only
+    write_batches(tmp_path / "x.parquet", [batch], schema=SCHEMA, row_group=1)
+    with pytest.raises(ValueError, match=r"x\.parquet: entry \d+: particle\.pt\[0\] is -1 GeV"):
+        list(Source(tmp_path, budget=100, seed=0, epochs=1))
+    seen = flat(numbers(Source(tmp_path, budget=100, seed=0, epochs=1, on_bad="skip")))
+    bad = int(torch.searchsorted(batch.collections["particle"].offsets, 5))
+    assert sorted(seen) == list(range(bad, 30))
+
+
 def test_other_formats_feed_it_too(write):
     source = Source(write("top-tagging"), budget=100, seed=1, epochs=1)
     assert sum(map(len, source)) == 7

@@ -88,6 +88,19 @@ def test_plots_take_the_colours_of_the_theme(browser):
     browser.find_element("id", "theme").click()
     assert before != after
     assert browser.execute_script(line) == before
+    browser.execute_script("delete document.documentElement.dataset.theme")
+
+
+def test_paper_is_white_whatever_the_theme(browser):
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    colour = "return getComputedStyle(document.body).backgroundColor"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": dark})
+    on_screen = browser.execute_script(colour)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    on_paper = browser.execute_script(colour)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    assert on_screen != "rgb(255, 255, 255)"
+    assert on_paper == "rgb(255, 255, 255)"
 
 
 def test_canvas_is_drawn(browser, canvas):

@@ -58,7 +58,7 @@ def test_a_path_serves_as_a_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("field = 3.8", "feld = 3.8"), "feld"),
+        (("field = 3.8", "strength = 3.8"), "strength"),
         (("field = 3.8", ""), "field"),
         (("[tracker]", "[tracker"), "not TOML"),
         (("[hcal]", "hcal = 3\n[other]"), "expected a table"),

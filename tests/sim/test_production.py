@@ -50,12 +50,19 @@ def test_shares_add_up() -> None:
 
 
 def test_equal_samples_for_any_number_of_workers(tmp_path: Path, quick: str) -> None:
-    request = Request(n=210, preset=quick, seed=11)
+    request = Request(n=201, preset=quick, seed=11, classes=("QCD",))
     assert request.chunks == 2
     seen: list[int] = []
     produce(request, tmp_path / "two", workers=2, done=seen.append)
-    assert sum(seen) == 210
+    assert sum(seen) == 201
     assert same(read(tmp_path / "two" / "part-00001.parquet"), simulate_chunk(request, 1))
+
+
+def test_weights_share_out_the_jets() -> None:
+    request = Request(n=3200, preset="sample")
+    total = {c: sum(request.share(c, k) for k in range(request.chunks)) for c in request.labels}
+    assert total["QCD"] == total["Tbqq"] == 12 * total["Hbb"]
+    assert sum(total.values()) == 3200
 
 
 @pytest.fixture
@@ -145,6 +152,8 @@ def test_one_file_holds_all_classes_mixed_and_says_how_it_was_made(tmp_path: Pat
     assert manifest["command"] == "lpm simulate jets jets.parquet"
     assert len(manifest["cards"]) == 4
     assert [p.name for p in tmp_path.iterdir()] == ["jets.parquet"]
+    with pytest.raises(ValueError, match="exists already"):
+        produce(request, out)
 
 
 def test_jets_are_physical(quick: str) -> None:

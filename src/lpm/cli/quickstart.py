@@ -57,6 +57,7 @@ def quickstart(
 
 
 def _print(console: Console, story: Story, out: Path) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
@@ -78,7 +79,7 @@ def _print(console: Console, story: Story, out: Path) -> None:
     for name, value in story.generation.items():
         floor = story.generation.get(f"{name}.floor")
         if floor is not None:
-            made.add_row(name, str(value), str(floor))
+            made.add_row(escape(name), str(value), str(floor))
     console.print(made)
     console.print(
         f"Look at [bold]{out / 'report.html'}[/bold]. Next: lpm quickstart --data YOUR_FILE, or lpm train --help"

@@ -81,7 +81,7 @@ def load(run: str | Path) -> Model:
     try:
         config = from_dict(ModelConfig, json.loads((folder / "config.json").read_text(encoding="utf-8")))
         schema = Schema.from_json((folder / "schema.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{folder}: cannot read the checkpoint: {error}; restore the whole folder") from error
     model = Model(config, schema)
     _fill(model, _weights(folder), folder)

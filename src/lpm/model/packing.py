@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lpm.data.batch import Ragged
+
 __all__ = ["Hidden", "Layout"]
 
 
@@ -65,6 +67,14 @@ class Hidden:
     def event(self) -> Tensor:
         """(B, D) state of the event token."""
         return self.x[self.layout.prefix[:, 0]]
+
+    @property
+    def pooled(self) -> Tensor:
+        """(B, D) state of the event token plus the mean of all positions of the event.
+
+        In a causal pre-training the event token learns to gather nothing; the mean makes what the rows know usable.
+        """
+        return self.event + Ragged(self.x, self.layout.offsets).mean()
 
     def of(self, name: str) -> Tensor:
         """(T, D) state of each row."""

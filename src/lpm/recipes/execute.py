@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lpm.data.batch import Batch
-from lpm.data.samples import locate
-from lpm.data.source import Source
 from lpm.model import checkpoint
 from lpm.model.adapt import adapt, merge
-from lpm.model.heads.base import class_index
 from lpm.model.model import Model
-from lpm.recipes.base import DataConfig, RunConfig, StartConfig
+from lpm.recipes.base import RunConfig, StartConfig
+from lpm.recipes.events import Data, open_data
 from lpm.records.config import from_dict, to_dict
 from lpm.records.energy import measure
 from lpm.records.environment import environment
@@ -27,24 +24,7 @@ from lpm.tokens import Quantised
 from lpm.train.loop import Fit, Record, fit
 from lpm.train.parallel import World, world
 
-__all__ = ["Data", "execute", "open_data", "read_recipe"]
-
-
-@dataclass(frozen=True)
-class Data:
-    """Events of a run, ready to be trained on.
-
-    Args:
-        train: Endless stream.
-        once: Returns one pass over the training events, in their own order.
-        valid: The validation batches, the same each time.
-        events: Number of training events.
-    """
-
-    train: Source
-    once: Callable[[], Iterable[Batch]]
-    valid: Callable[[], Iterable[Batch]]
-    events: int
+__all__ = ["execute", "read_recipe"]
 
 
 def execute(
@@ -92,44 +72,6 @@ def execute(
     return model
 
 
-def open_data(
-    config: DataConfig, wanted: Callable[[Batch], Tensor] | None, seed: int, place: World, batch: Batch | None
-) -> Data:
-    """Training stream and validation batches of a run.
-
-    Args:
-        config: Which events.
-        wanted: Batch to (B,) bool: which events a head can learn from; None for all.
-        seed: Of the split and the order.
-        place: This process among all.
-        batch: Events in memory, or None to read `config.train`.
-    """
-    options: dict[str, Any] = {"budget": config.budget, "max_rows": config.longest, "max_events": config.most or None}
-    shared = {**options, "seed": seed, "rank": place.rank, "world": place.size}
-    train = [locate(p) for p in config.train]
-    if config.valid and batch is None and not config.limit:
-        valid = Source([locate(p) for p in config.valid], shuffle=False, seed=0, epochs=1, where=wanted, **options)
-        source = Source(train, where=wanted, ahead=2, **shared)
-        once = Source(train, shuffle=False, seed=0, epochs=1, where=wanted, **options)
-        return Data(source, lambda: once, lambda: valid, source.events)
-    whole = _in_memory(Source(train, shuffle=False, seed=0, epochs=1, **options)) if batch is None else batch
-    if wanted is not None:
-        whole = whole[wanted(whole)]
-    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed))
-    if config.valid and batch is None:
-        held = _in_memory(Source([locate(p) for p in config.valid], shuffle=False, seed=0, epochs=1, **options))
-        held = held if wanted is None else held[wanted(held)]
-    else:
-        count = max(1, round(config.held * len(order)))
-        held, order = whole[order[:count]], order[count:]
-    if config.limit:
-        order = order[: config.limit]
-    kept = Source.from_batch(held, shuffle=False, seed=0, epochs=1, **options)
-    chosen = whole[order]
-    once = Source.from_batch(chosen, shuffle=False, seed=0, epochs=1, **options)
-    return Data(Source.from_batch(chosen, **shared), lambda: once, lambda: kept, len(order))
-
-
 def read_recipe(folder: Path) -> RunConfig:
     """The recipe with which a run was started.
 
@@ -175,7 +117,7 @@ def _train(
     config: RunConfig, folder: Path, resume: bool, place: World, record: Record, batch: Batch | None
 ) -> tuple[Model, Fit]:
     torch.manual_seed(config.seed)
-    data = open_data(config.data, _wanted(config), config.seed, place, batch)
+    data = open_data(config, place, batch)
     model = Model(config.model, data.train.schema)
     if config.start:
         checkpoint.load_part(model, config.start.run, config.start.parts)
@@ -190,19 +132,6 @@ def _train(
     )
     merge(model)
     return model, result
-
-
-def _wanted(config: RunConfig) -> Callable[[Batch], Tensor] | None:
-    """Which events can teach, if all heads classify: those whose class one of them knows."""
-    heads = list(config.model.heads.values())
-    if not all(hasattr(h, "classes") for h in heads):
-        return None
-
-    def known(batch: Batch) -> Tensor:
-        answers = [class_index(batch, h.target, h.classes, h.groups) >= 0 for h in heads]  # type: ignore[union-attr]
-        return torch.stack(answers).any(0)
-
-    return known
 
 
 def _freeze(model: Model, start: StartConfig) -> None:
@@ -245,7 +174,3 @@ def _first(batches: Iterable[Batch], events: int) -> Iterator[Batch]:
         seen += len(batch)
         if seen >= events:
             return
-
-
-def _in_memory(source: Source) -> Batch:
-    return Batch.cat(list(source))

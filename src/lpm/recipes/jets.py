@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from lpm.data.fields import JETCLASS
 from lpm.model.backbone import BackboneConfig
-from lpm.model.heads import ClassifyConfig, NextTokenConfig, UnmaskConfig
+from lpm.model.heads import ClassifyConfig, HeadConfig, NextTokenConfig, UnmaskConfig
 from lpm.model.model import ConditionConfig, ModelConfig
 from lpm.model.pairs import PairBiasConfig
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
@@ -40,17 +40,20 @@ def hybrid(bins: int = 128) -> HybridConfig:
     return HybridConfig(seen=seen, told=BinnedConfig(collection="particle", fields=kinematics(), bins=(bins,) * 3))
 
 
-def base(size: int = 4, data: tuple[str, ...] = SAMPLE, valid: tuple[str, ...] = ()) -> RunConfig:
-    """Pre-train a body on all jets: next particle (causal) and hidden particles (set to set)."""
+def base(size: int = 4, data: tuple[str, ...] = SAMPLE, valid: tuple[str, ...] = (), unmask: bool = False) -> RunConfig:
+    """Pre-train a body on all jets: the next particle, and with `unmask`, at twice the cost, hidden ones too."""
+    heads: dict[str, HeadConfig] = {"next": NextTokenConfig(of="particle")}
+    if unmask:
+        heads["unmask"] = UnmaskConfig(of="particle")
     model = ModelConfig(
         backbone=BackboneConfig.sized(size),
         tokenizers={"particle": hybrid()},
-        heads={"next": NextTokenConfig(of="particle"), "unmask": UnmaskConfig(of="particle")},
+        heads=heads,
         condition=ConditionConfig(field="jet.label", classes=JETCLASS),
     )
     return RunConfig(
         name="jets.base",
-        text="Pre-trained body of jets: predicts the next particle and hidden ones, and so generates jets by class.",
+        text="Pre-trained body of jets: predicts the next particle, and so generates jets, by class if asked.",
         data=DataConfig(train=data, valid=valid),
         model=model,
         train=TrainConfig(

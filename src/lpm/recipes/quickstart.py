@@ -153,13 +153,12 @@ def _base(effort: Effort, seed: int, batch: Batch) -> RunConfig:
     run = jets.base(effort.size)
     labels = batch.schema.field("jet.label").labels if "jet.label" in batch.schema else ()
     condition = replace(run.model.condition, classes=labels) if run.model.condition and labels else None
-    heads = {"next": run.model.heads["next"]}
     train = TrainConfig(
         steps=effort.pretrain, lr=2e-3, warmup=effort.pretrain // 10, ema=0.99, log_every=5,
         valid_every=max(1, effort.pretrain // 5),
     )  # fmt: skip
     data = DataConfig(train=("the quick start's jets",), budget=5_000, held=0.05)
-    model = replace(run.model, heads=heads, condition=condition)
+    model = replace(run.model, condition=condition)
     return replace(run, name="quickstart.base", model=model, train=train, data=data, seed=seed)
 
 

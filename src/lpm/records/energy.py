@@ -35,6 +35,8 @@ def measure(country: str = "CHE") -> Iterator[dict[str, float | str]]:
             warnings.simplefilter("ignore")  # codecarbon warns of every meter it does not find
             from codecarbon import OfflineEmissionsTracker
 
+            logging.getLogger("codecarbon").disabled = True
+
             tracker = OfflineEmissionsTracker(
                 country_iso_code=country, save_to_file=False, log_level=logging.CRITICAL, allow_multiple_runs=True
             )

@@ -16,7 +16,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from lpm.records.files import atomic_directory
@@ -107,9 +112,9 @@ def load_state(folder: Path, parts: Parts) -> dict[str, Any]:
     weights: dict[str, Any] = dict(load_tensors(folder / "weights.safetensors"))
     optimiser: dict[str, Any] = {"state": moments, "param_groups": state["groups"]}
     try:
-        set_state_dict(
-            parts.model, parts.optimiser, model_state_dict=weights, optim_state_dict=optimiser, options=_WHOLE
-        )
+        set_model_state_dict(parts.model, weights, options=_WHOLE)
+        # A weight that has taken part in no step yet, such as that of an unused view, has no moments.
+        set_optimizer_state_dict(parts.model, parts.optimiser, optimiser, options=_SOME)
     except (RuntimeError, KeyError) as error:
         raise ValueError(
             f"{folder}: the state belongs to another model: {str(error).splitlines()[-1].strip()}"
@@ -126,6 +131,7 @@ def load_state(folder: Path, parts: Parts) -> dict[str, Any]:
 
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+_SOME = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
 
 
 def _tensor(value: Any) -> Tensor:

@@ -38,7 +38,7 @@ class ClassifyConfig:
 
 
 class Classify(Head):
-    """Cross entropy on the event token."""
+    """Cross entropy on the pooled state of the event."""
 
     view = View()
 
@@ -48,7 +48,7 @@ class Classify(Head):
 
     def logits(self, hidden: Hidden) -> Tensor:
         """(B, C) log-odds."""
-        out: Tensor = self.out(hidden.event)
+        out: Tensor = self.out(hidden.pooled)
         return out
 
     def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Tensor:

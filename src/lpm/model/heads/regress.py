@@ -41,7 +41,7 @@ class RegressConfig:
 
 
 class Regress(Head):
-    """Gaussian likelihood with a predicted deviation, on the event token."""
+    """Gaussian likelihood with a predicted deviation, on the pooled state of the event."""
 
     view = View()
 
@@ -50,7 +50,7 @@ class Regress(Head):
         self.config, self.out = config, zero_linear(width, 2)
 
     def _normal(self, hidden: Hidden) -> tuple[Tensor, Tensor]:
-        mean_B, raw_B = self.out(hidden.event).float().unbind(1)
+        mean_B, raw_B = self.out(hidden.pooled).float().unbind(1)
         return mean_B, F.softplus(raw_B) + 1e-3
 
     def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Tensor:

@@ -1,0 +1,113 @@
+"""Checkpoints: the same model comes back; everything else is refused in one line that names the file."""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lpm.data.batch import Batch
+from lpm.data.fields import JET, PARTICLE
+from lpm.model.adapt import adapt, merge
+from lpm.model.checkpoint import check_schema, load, load_part, resolve, save
+from lpm.model.model import Model
+from tests.model.test_model import CONFIG, build
+
+
+@pytest.fixture
+def saved(tmp_path: Path, toy_jets: Callable[..., Batch]) -> tuple[Model, Path]:
+    model = build(CONFIG, toy_jets()).eval()
+    save(model, tmp_path, "# card\n")
+    return model, tmp_path
+
+
+def test_round_trip(saved: tuple[Model, Path], toy_jets: Callable[..., Batch]) -> None:
+    model, folder = saved
+    copy, batch = load(folder), toy_jets(10)
+    assert copy.config == model.config
+    for name, answer in model.predict(batch, ("label", "pt", "next")).items():
+        assert torch.equal(answer, copy.predict(batch, (name,))[name])
+    assert {p.name for p in folder.iterdir()} == {"config.json", "weights.safetensors", "schema.json", "card.md"}
+
+
+def test_a_pickle_is_never_loaded(saved: tuple[Model, Path]) -> None:
+    _, folder = saved
+    weights = folder / "weights.safetensors"
+    with weights.open("wb") as file:
+        pickle.dump({"weight": torch.zeros(2)}, file)
+    with pytest.raises(ValueError, match=r"weights\.safetensors: not a safetensors file.*pickles are never loaded"):
+        load(folder)
+    with pytest.raises(ValueError, match="pickled checkpoints are never loaded"):
+        resolve(folder / "model.ckpt")
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "config.json", "schema.json"])
+def test_truncated_files_are_refused_by_name(name: str, saved: tuple[Model, Path]) -> None:
+    _, folder = saved
+    path = folder / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match="restore"):
+        load(folder)
+
+
+def test_missing_files_are_refused(saved: tuple[Model, Path]) -> None:
+    _, folder = saved
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(ValueError, match="no such file"):
+        load(folder)
+    with pytest.raises(ValueError, match="jets-base"):
+        resolve(folder / "nowhere")
+
+
+def test_weights_of_another_size_are_refused(saved: tuple[Model, Path], toy_jets: Callable[..., Batch]) -> None:
+    _, folder = saved
+    other = build(replace(CONFIG, backbone=replace(CONFIG.backbone, depth=3)), toy_jets())
+    with pytest.raises(ValueError, match="part 'backbone' differs"):
+        load_part(other, folder, ("backbone",))
+    with pytest.raises(ValueError, match="differs"):
+        load_part(other, folder, ("back",))
+
+
+def test_loading_a_body_leaves_the_heads(saved: tuple[Model, Path], toy_jets: Callable[..., Batch]) -> None:
+    model, folder = saved
+    fresh = build(replace(CONFIG, heads={"label": CONFIG.heads["label"]}), toy_jets(), seed=5)
+    before = fresh.state_dict()["heads.label.out.weight"].clone()
+    load_part(fresh, folder, ("backbone", "embeds", "prefix", "tokenizers"))
+    assert torch.equal(fresh.state_dict()["heads.label.out.weight"], before)
+    for name, tensor in fresh.backbone.state_dict().items():
+        assert torch.equal(tensor, model.backbone.state_dict()[name])
+
+
+def test_other_schemas_are_refused(saved: tuple[Model, Path], toy_jets: Callable[..., Batch]) -> None:
+    model, _ = saved
+    batch = toy_jets()
+    check_schema(model, batch.schema, "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet: the model reads particle\.deta"):
+        check_schema(model, batch.select(["particle.pt", "particle.dphi", "jet"]).schema, "a.parquet")
+    wrong = batch.with_field("particle", replace(PARTICLE["deta"], unit="mm"), batch.field("particle.deta").values)
+    with pytest.raises(ValueError, match="in mm"):
+        check_schema(model, wrong.schema, "a.parquet")
+    more = batch.with_field("jet", JET["mass"], torch.ones(len(batch)))
+    check_schema(model, more.schema, "a.parquet")
+
+
+def test_low_rank_adaptation_starts_as_nothing_and_merges_exactly(toy_jets: Callable[..., Batch]) -> None:
+    batch = toy_jets(20)
+    model = build(CONFIG, batch).eval()
+    before = model.predict(batch, ("label",))["label"]
+    names = set(model.state_dict())
+    adapt(model.backbone, rank=4)
+    torch.testing.assert_close(model.predict(batch, ("label",))["label"], before)
+    trained = [n for n, p in model.backbone.named_parameters() if p.requires_grad]
+    assert trained
+    assert all(n.endswith((".a", ".b")) for n in trained)
+    for n, p in model.backbone.named_parameters():
+        if n.endswith(".b"):
+            p.data.normal_(std=0.1)
+    changed = model.predict(batch, ("label",))["label"]
+    assert not torch.allclose(changed, before)
+    merge(model)
+    assert set(model.state_dict()) == names
+    torch.testing.assert_close(model.predict(batch, ("label",))["label"], changed, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,110 @@
+"""Recipes: the tiny twin of each runs, saves what it promises, resumes, and feeds prediction and generation."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lpm.data.batch import Batch
+from lpm.data.fields import JETCLASS
+from lpm.model.checkpoint import load
+from lpm.recipes import RECIPES, StartConfig
+from lpm.recipes.apply import predict, sample_jets
+from lpm.recipes.execute import execute, read_recipe
+from lpm.recipes.jets import tiny
+from lpm.records.run import read
+
+FILES = {"config.json", "weights.safetensors", "schema.json", "card.md", "run.jsonl", "recipe.json", "training"}
+
+
+@pytest.fixture
+def labelled(toy_jets: Callable[..., Batch]) -> Batch:
+    """Jets whose two classes bear names of JetClass."""
+    batch = toy_jets(400)
+    field = replace(batch.schema.field("jet.label"), labels=JETCLASS)
+    return batch.with_field("jet", field, batch.field("jet.label").values * JETCLASS.index("Tbqq"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_tiny_twin(name: str, labelled: Batch, tmp_path: Path) -> None:
+    config = tiny(RECIPES[name](size=2))
+    model = execute(config, tmp_path, device="cpu", batch=labelled)
+    assert {p.name for p in tmp_path.iterdir()} >= FILES
+    events = [e["event"] for e in read(tmp_path)]
+    assert events[0] == "start"
+    assert events[-1] == "end"
+    assert {"step", "valid", "artefact"} <= set(events)
+    assert read_recipe(tmp_path) == config
+    copy = load(tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), copy.state_dict().values(), strict=True))
+
+
+def test_the_same_recipe_gives_the_same_weights(labelled: Batch, tmp_path: Path) -> None:
+    config = tiny(RECIPES["jets.base"](size=2))
+    a, b = (execute(config, tmp_path / n, device="cpu", batch=labelled) for n in "ab")
+    assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_resumed_halfway_gives_the_same_weights(labelled: Batch, tmp_path: Path) -> None:
+    config = tiny(RECIPES["jets.base"](size=2))
+    config = replace(config, train=replace(config.train, steps=6, save_every=2))
+
+    class StopError(Exception):
+        """Not an error of lpm."""
+
+    def stop(event: str, **content: object) -> None:
+        if event == "step" and content["step"] == 4:
+            raise StopError
+
+    with pytest.raises(StopError):
+        execute(config, tmp_path / "a", device="cpu", batch=labelled, tell=stop)
+    resumed = execute(config, tmp_path / "a", device="cpu", batch=labelled, resume=True)
+    whole = execute(config, tmp_path / "b", device="cpu", batch=labelled)
+    assert all(
+        torch.equal(x, y) for x, y in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True)
+    )
+
+
+def test_fine_tuning_loads_the_body(labelled: Batch, tmp_path: Path) -> None:
+    body = execute(tiny(RECIPES["jets.base"](size=2)), tmp_path / "base", device="cpu", batch=labelled)
+    config = tiny(RECIPES["jets.top"](size=2, start=str(tmp_path / "base")))
+    frozen = replace(
+        config, start=replace(config.start or StartConfig(run=""), frozen=("backbone", "embeds", "prefix"))
+    )
+    model = execute(frozen, tmp_path / "top", device="cpu", batch=labelled)
+    for name, tensor in model.backbone.state_dict().items():
+        assert torch.equal(tensor, body.backbone.state_dict()[name])
+    low = replace(config, start=replace(config.start or StartConfig(run=""), rank=2))
+    adapted = execute(low, tmp_path / "low", device="cpu", batch=labelled)
+    assert set(adapted.state_dict()) == set(model.state_dict())
+
+
+def test_a_folder_takes_one_run(labelled: Batch, tmp_path: Path) -> None:
+    config = tiny(RECIPES["jets.top"](size=2))
+    with pytest.raises(ValueError, match="no run to resume"):
+        execute(config, tmp_path, device="cpu", batch=labelled, resume=True)
+    execute(config, tmp_path, device="cpu", batch=labelled)
+    with pytest.raises(ValueError, match="holds a run already"):
+        execute(config, tmp_path, device="cpu", batch=labelled)
+    with pytest.raises(ValueError, match="another recipe"):
+        execute(replace(config, seed=9), tmp_path, device="cpu", batch=labelled, resume=True)
+
+
+def test_predictions_stand_beside_the_events(labelled: Batch, tmp_path: Path) -> None:
+    model = execute(tiny(RECIPES["jets.classes"](size=2)), tmp_path, device="cpu", batch=labelled)
+    (out,) = predict(model, [labelled[:20]], "jets")
+    scores = torch.stack([out.field(f"jet.score_{c}").values for c in JETCLASS], 1)
+    torch.testing.assert_close(scores.sum(1), torch.ones(20))
+    assert torch.equal(out.field("particle.pt").values, labelled[:20].field("particle.pt").values)
+
+
+def test_sampled_jets_are_ordered_and_described(labelled: Batch, tmp_path: Path) -> None:
+    model = execute(tiny(RECIPES["jets.base"](size=2)), tmp_path, device="cpu", batch=labelled)
+    (jets,) = sample_jets(model, 30, classes=("QCD", "Tbqq"))
+    pt = jets.field("particle.pt")
+    assert all(bool((x.diff() <= 0).all()) for x in pt)
+    assert {"jet.pt", "jet.mass", "jet.tau21", "jet.label"} <= set(jets.schema.paths)
+    with pytest.raises(ValueError, match="class 'b'"):
+        next(sample_jets(model, 3, classes=("b",)))

@@ -1,0 +1,121 @@
+"""Records: configurations survive JSON strictly, runs are append-only, files appear whole or not at all."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from lpm.recipes import RECIPES
+from lpm.recipes.base import RunConfig
+from lpm.records.config import from_dict, set_path, to_dict
+from lpm.records.files import atomic_directory, atomic_file
+from lpm.records.hashing import hash_file
+from lpm.records.run import Run, read
+
+
+@dataclass(frozen=True)
+class Round:
+    radius: float
+
+
+@dataclass(frozen=True)
+class Square:
+    side: float
+    name: str = "square"
+
+
+@dataclass(frozen=True)
+class Picture:
+    shapes: tuple[Round | Square, ...]
+    colour: Literal["red", "blue"] = "red"
+    notes: dict[str, int] | None = None
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_survives_json(name: str) -> None:
+    config = RECIPES[name]()
+    assert from_dict(RunConfig, json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_unions_are_told_apart_by_kind() -> None:
+    picture = Picture((Round(1.0), Square(2.0, "box")), "blue", {"a": 1})
+    assert from_dict(Picture, json.loads(json.dumps(to_dict(picture)))) == picture
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": "green"}, "colour: expected one of red, blue"),
+        ({"color": "red"}, "unknown key 'color'"),
+        ({"shapes": [{"kind": "Triangle"}]}, r"shapes\[0\]: unknown kind 'Triangle'"),
+        ({"shapes": [{"kind": "Round", "radius": "big"}]}, r"shapes\[0\].radius: expected float"),
+        ({"shapes": [{"kind": "Round"}]}, "missing key 'radius'"),
+        ({"shapes": 3}, "shapes: expected a list"),
+        ({"notes": {"a": True}}, r"notes.a: expected int"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_place(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_dict(Picture, {"shapes": [], **change})
+
+
+def test_set_path_reaches_nested_fields_and_checks_them() -> None:
+    config = RECIPES["jets.base"]()
+    assert set_path(config, "train.steps", "7").train.steps == 7
+    assert set_path(config, "model.backbone.mlp", "gelu").model.backbone.mlp == "gelu"
+    with pytest.raises(ValueError, match=r"train\.step: no such field"):
+        set_path(config, "train.step", "7")
+    with pytest.raises(ValueError, match="expected int"):
+        set_path(config, "train.steps", "many")
+
+
+def test_a_run_is_appended_and_a_cut_last_line_is_left_out(tmp_path: Path) -> None:
+    Run(tmp_path).write("start", seed=1)
+    Run(tmp_path).write("step", loss={"a": float("nan")})
+    with (tmp_path / "run.jsonl").open("a") as file:
+        file.write('{"event": "st')
+    events = read(tmp_path)
+    assert [e["event"] for e in events] == ["start", "step"]
+    assert events[1]["loss"] == {"a": None}
+
+
+def test_an_altered_record_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.jsonl").write_text('{"event": "start"}\n{broken\n{"event": "end"}\n')
+    with pytest.raises(ValueError, match="line 2"):
+        read(tmp_path)
+    with pytest.raises(ValueError, match="expected a run folder"):
+        read(tmp_path / "nothing")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def write() -> None:
+        with atomic_file(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    for text in ("old", "new"):
+        with atomic_directory(path) as temporary:
+            (temporary / "a").write_text(text)
+    assert (path / "a").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_artefacts_carry_their_hash(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"abc")
+    Run(tmp_path).artefact(path)
+    assert read(tmp_path)[0]["sha256"] == hash_file(path)
+    assert hash_file(path).startswith("ba7816bf")

@@ -1,0 +1,46 @@
+"""A model and a stream with no physics, for tests of the loop."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Line(nn.Module):
+    """A small network with dropout, so that training draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(3, 8), nn.Linear(8, 8), nn.Linear(8, 1)])
+        self.drop = nn.Dropout(0.2)
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        x = batch
+        for block in self.blocks[:-1]:
+            x = self.drop(torch.tanh(block(x)))
+        return {"line": (self.blocks[-1](x)[:, 0] - batch.sum(1)) ** 2}
+
+
+class Counted:
+    """Batches that depend on their number only."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.place, self.scale = 0, scale
+
+    def __iter__(self) -> Iterator[Tensor]:
+        while True:
+            g = torch.Generator().manual_seed(self.place)
+            self.place += 1
+            yield torch.randn(16, 3, generator=g) * self.scale
+
+    def state(self) -> dict[str, Any]:
+        return {"place": self.place}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.place = state["place"]
+
+
+def held() -> list[Tensor]:
+    """Validation batches."""
+    return [torch.randn(64, 3, generator=torch.Generator().manual_seed(-1))]
