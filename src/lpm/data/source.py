@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
-from lpm.data.io import find_files, open_file
+from lpm.data.io import OnBad, find_files, open_file
 from lpm.data.prefetch import prefetch as read_ahead
 from lpm.data.schema import Schema
 
@@ -49,6 +49,7 @@ class Source:
         max_rows: Keep only the first so many rows of each collection of an event; None for all.
         max_events: Most events in a batch; None for no limit besides the budget.
         ahead: Batches to prepare in a background thread.
+        on_bad: What to do with events that cannot be used, as in `open_file`.
 
     Attributes:
         schema: Schema of the batches.
@@ -85,13 +86,14 @@ class Source:
         max_rows: int | None = None,
         max_events: int | None = None,
         ahead: int = 0,
+        on_bad: OnBad = "stop",
     ) -> None:
         options = _Options(
             budget=budget, seed=seed, shuffle=shuffle, epochs=epochs, rank=rank, world=world, worker=worker,
             workers=workers, where=where, buffer_groups=buffer_groups, max_rows=max_rows, max_events=max_events,
             ahead=ahead,
         )  # fmt: skip
-        self._set_up(_Files(find_files(paths), columns), options)
+        self._set_up(_Files(find_files(paths), columns, on_bad), options)
 
     @classmethod
     def from_batch(cls, batch: Batch, *, columns: Sequence[str] | None = None, **options: Any) -> Source:
@@ -286,8 +288,8 @@ class _Memory:
 class _Files:
     """Events of many files of one schema; few are open at a time."""
 
-    def __init__(self, paths: Sequence[Path], columns: Sequence[str] | None) -> None:
-        self._paths, self._columns = paths, columns
+    def __init__(self, paths: Sequence[Path], columns: Sequence[str] | None, on_bad: OnBad) -> None:
+        self._paths, self._columns, self._on_bad = paths, columns, on_bad
         self._open: OrderedDict[int, Any] = OrderedDict()
         self.groups: list[tuple[int, int, int]] = []
         self.schema = self._schema(0)
@@ -304,7 +306,7 @@ class _Files:
 
     def _reader(self, file: int) -> Any:
         if file not in self._open:
-            self._open[file] = open_file(self._paths[file])
+            self._open[file] = open_file(self._paths[file], on_bad=self._on_bad)
             if len(self._open) > _OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(file)
@@ -312,4 +314,5 @@ class _Files:
 
     def read(self, file: int, start: int, stop: int) -> Batch:
         reader = self._reader(file)
-        return Batch.cat(list(reader.batches(start, stop, size=stop - start, columns=self._columns)))
+        parts = list(reader.batches(start, stop, size=stop - start, columns=self._columns))
+        return Batch.cat(parts) if parts else reader.read(start, start, self._columns)

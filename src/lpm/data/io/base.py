@@ -144,6 +144,8 @@ def explained(path: Path, where: str = "unreadable") -> Iterator[None]:
     """
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:
         if isinstance(error, ValueError) and str(error).startswith(str(path)):
             raise
