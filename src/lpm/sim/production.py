@@ -216,6 +216,8 @@ def produce(
         raise ValueError(f"workers: expected at least 1, got {workers}")
     out = Path(out)
     single = out.suffix == ".parquet"
+    if single and out.exists():
+        raise ValueError(f"{out}: exists already; remove it or choose another name")
     folder = out.with_name(f"{out.name}.parts") if single else out
     manifest = _manifest(request, command)
     _open(out, folder, manifest, resume)
