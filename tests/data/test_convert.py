@@ -1,10 +1,13 @@
 import re
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from lpm.data.batch import Batch
-from lpm.data.io import open_file
+from lpm.data.io import find_files, open_file
 from lpm.data.io import parquet as shards
 from lpm.data.io.convert import convert, fingerprint
 from lpm.data.io.spec import check_shard
@@ -67,6 +70,26 @@ def test_interruption_keeps_finished_shards(write, tmp_path, monkeypatch):
     assert sorted(p.name for p in out.iterdir()) == ["a-0000.parquet", "a-0001.parquet"]
     result = convert([path], out, shard_events=3)
     assert (result.events, result.resumed) == (N, 2)
+
+
+KILLED = """
+import os, signal, sys
+from lpm.data.io.convert import convert
+convert([sys.argv[1]], sys.argv[2], shard_events=3,
+        progress=lambda path, done, of: os.kill(os.getpid(), signal.SIGKILL) if done > 3 else None)
+"""
+
+
+def test_killed_and_started_again_it_goes_on(write, tmp_path):
+    path, out = write("top-tagging"), tmp_path / "out"
+    done = subprocess.run([sys.executable, "-c", KILLED, path, out], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [p.name for p in find_files(out)] == ["a-0000.parquet"]  # and a hidden rest that nobody reads
+    result = convert([path], out, shard_events=3)
+    assert (result.events, result.resumed) == (N, 1)
+    assert (
+        read(find_files(out)).field("particle.pt").values.tolist() == read([path]).field("particle.pt").values.tolist()
+    )
 
 
 def test_full_disk_is_one_line_and_keeps_finished_shards(write, tmp_path, monkeypatch):

@@ -127,10 +127,10 @@ def test_other_names_do_not_deceive(layout, write, tmp_path, format_of):
 @pytest.mark.parametrize("keep", [0.0, 0.01, 0.5, 0.95])
 def test_truncated_files_are_refused_by_name(layout, write, keep):
     path = write(layout)
-    if path.suffix == ".csv" and keep > 0.3:
-        pytest.skip("half a text table is a shorter text table")
     raw = path.read_bytes()
     path.write_bytes(raw[: int(len(raw) * keep)])
+    if path.suffix == ".csv" and keep > 0.3:  # nothing tells how long a text should be, but half a line is noticed
+        path.write_bytes(path.read_bytes().rpartition(b",")[0])
     with pytest.raises(ValueError, match=re.escape(str(path))) as caught:
         whole(path)
     assert "\n" not in str(caught.value)
