@@ -41,7 +41,7 @@ lint: $(READY)  ## style, types, import contract, spelling
 	$(BIN)/codespell
 
 docs: $(READY)  ## the documentation, without warnings
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(READY)  ## the numbers of the README and docs/results
 	$(BIN)/python benchmarks/run.py

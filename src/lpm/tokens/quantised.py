@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -82,11 +83,23 @@ class Quantised(Tokenizer):
         self.decoder = _Stack(latent, config.width, self.seen.width, config.depth, config.heads)
 
     def fit(self, batches: Iterable[Batch]) -> Quantised:
-        """Fit the scales of the features. The codes are learned by minimising `loss`."""
-        self.seen.fit(batches)
+        """Fit the scales of the features and place the codes among the first events' latents.
+
+        The codes are then learned by minimising `loss`.
+        """
+        stream = iter(batches)
+        first = next(stream, None)
+        if first is None:
+            raise ValueError(f"cannot fit codes of {self.collection}: there are no data")
+        self.seen.fit(chain([first], stream))
+        with torch.no_grad():
+            self.train().loss(first)
         return self
 
     def _quantise(self, x_TF: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if not len(x_TF):
+            latent = len(self.config.levels) or self.config.latent
+            return x_TF.new_zeros(0, latent), x_TF.new_zeros(0, dtype=torch.int64), x_TF.new_zeros(())
         z_TL = self.encoder(x_TF, offsets)
         if self.config.method == "fsq":
             q_1TL, codes_1T = self.quantiser(z_TL[None])
