@@ -12,6 +12,7 @@ from lpm.metrics.classification import binary_metrics, multiclass_metrics
 from lpm.metrics.estimate import Estimate
 from lpm.metrics.generation import compare, flatten
 from lpm.physics.kinematics import cartesian
+from lpm.physics.prime import PRIMES, prime_flow
 from lpm.physics.substructure import observables
 from lpm.tasks.base import Task
 
@@ -25,7 +26,7 @@ TOP_GROUPS: dict[str, tuple[str, ...]] = {
 
 COMPARED = (
     "jet.pt", "jet.mass", "jet.sdmass", "jet.tau21", "jet.tau32",
-    "particle.pt", "particle.deta", "particle.dphi", "particle",
+    "particle.pt", "particle.deta", "particle.dphi", "particle", *(f"jet.efp_{n}" for n in PRIMES),
 )  # fmt: skip
 """What a generator of jets is compared in; `particle` is the multiplicity."""
 
@@ -34,9 +35,13 @@ _RATIOS = {
     "tau32": Field(name="tau32", low=0.0, text="tau3 / tau2: small for three prongs"),
 }
 
+_FLOW = {n: Field(name=f"efp_{n}", low=0.0, text=f"energy flow polynomial of the graph {n!r}") for n in PRIMES}
+
 
 def describe(batch: Batch) -> Batch:
-    """Add to jets what follows from their constituents: pt, mass, sdmass, tau1 to tau4, tau21, tau32.
+    """Add to jets what follows from their constituents: pt, mass, sdmass, tau1 to tau4, tau21, tau32, efp_line, ….
+
+    The energy flow polynomials are all those of one to three edges (`lpm.physics.prime`).
 
     All are computed anew from the particles as massless, so that generated, simulated and measured jets are described
     by the same code and the same information.
@@ -55,6 +60,8 @@ def describe(batch: Batch) -> Batch:
         batch = batch.with_field("jet", JET[name], found[name])
     for name, (a, b) in {"tau21": ("tau2", "tau1"), "tau32": ("tau3", "tau2")}.items():
         batch = batch.with_field("jet", _RATIOS[name], found[a] / found[b].clamp_min(1e-6))
+    for name, values in prime_flow(pt.values, deta.values, dphi.values, pt.lengths).items():
+        batch = batch.with_field("jet", _FLOW[name], values)
     return batch
 
 
