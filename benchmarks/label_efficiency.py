@@ -1,0 +1,122 @@
+"""Pre-training pays: with few labels, a pre-trained body tells tops from QCD better than the same model from scratch.
+
+    python benchmarks/label_efficiency.py --body jets-base
+
+Both are the same architecture, trained on the same labelled jets for the same number of steps of 64 jets. The seed
+decides which jets have labels, the weights that are new, and the order. The test jets are the same for all, and no
+training on labels sees them; whether pre-training saw them (without a question asked) is said below the table.
+`--longer 4` adds a model from scratch that trains four times as long, in case the given steps are too few for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from record import Cell, Record, Table, mean, options_of, short, trained_on
+
+from lpm.data.batch import Batch
+from lpm.metrics.roc import roc_auc
+from lpm.model.checkpoint import load
+from lpm.model.heads import ClassifyConfig
+from lpm.model.model import ModelConfig
+from lpm.recipes import DataConfig, RunConfig, StartConfig
+from lpm.recipes.apply import predict
+from lpm.recipes.execute import execute
+from lpm.tasks.jets import TOP_GROUPS, top_labels
+from lpm.train.loop import TrainConfig
+
+STEPS = {100: 40, 1_000: 100, 10_000: 300}
+PRE, SCRATCH = "pre-trained", "from scratch"
+
+
+def auc(config: ModelConfig, start: str | None, labels: int, steps: int, seed: int, rest: Batch, test: Batch) -> float:
+    """AUC on the test jets after training on so many labelled jets."""
+    train = TrainConfig(
+        steps=steps, lr=1e-3, warmup=max(1, steps // 10), ema=0.95, weight_decay=0.1, layer_decay=0.8 if start else 1.0
+    )
+    data = DataConfig(train=("labelled jets",), most=64, limit=labels, held=0.002)
+    begin = StartConfig(run=start) if start else None
+    run = RunConfig(name="labels", data=data, model=config, train=train, start=begin, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        model = execute(run, Path(folder), batch=rest)
+    parts = predict(model, (test[i : i + 256] for i in range(0, len(test), 256)), "the test jets")
+    score = torch.cat([p.field("jet.score").values for p in parts]).double().numpy()
+    return roc_auc(score, top_labels(test).numpy(), samples=2).value
+
+
+def row(labels: int, found: dict[str, list[float]]) -> tuple[Cell, ...]:
+    """Means, and the difference of the two starts seed by seed in units of its standard error."""
+    difference = mean(np.subtract(found[PRE], found[SCRATCH]).tolist())
+    times = "—" if not difference.error > 0 else f"{difference.value / difference.error:.1f}"
+    return (f"{labels:,}", *(mean(v) for v in found.values()), difference, times)
+
+
+def main() -> None:
+    """Measure and record."""
+    parser = options_of(__doc__ or "", seeds=5)
+    parser.add_argument("--body", default="jets-base", help="pre-trained run")
+    parser.add_argument("--data", default="sample:jets", help="jets with labels of tops and QCD")
+    parser.add_argument("--full", action="store_true", help="also at 10,000 labels")
+    parser.add_argument("--test", type=int, default=1_500, help="test jets")
+    parser.add_argument("--longer", type=int, default=1, help="also from scratch with so many times the steps")
+    o = parser.parse_args()
+    steps = {n: s for n, s in STEPS.items() if o.full or n < max(STEPS)}
+    if o.quick:
+        o.seeds, o.test, steps = 2, 100, {50: 2}
+    record = Record(o, "Pre-training pays where labels are few.")
+    jets = record.read(o.data)
+    jets = jets[top_labels(jets) >= 0]
+    order = torch.randperm(len(jets), generator=torch.Generator().manual_seed(0))
+    test, rest = jets[order[: o.test]], jets[order[o.test :]]
+    head = ClassifyConfig(target="jet.label", classes=tuple(TOP_GROUPS), groups=TOP_GROUPS)
+    config = replace(load(o.body).config, heads={"label": head}, condition=None)
+    found = {n: measure(config, n, s, o, rest, test) for n, s in steps.items()}
+    names = list(next(iter(found.values())))
+    columns = ("labels", *names, f"{PRE} − {SCRATCH}", "in standard errors")
+    title = f"AUC of top against QCD, mean ± standard error over {o.seeds} seeds"
+    record.tables = [Table(title, columns, [row(n, f) for n, f in found.items()])]
+    record.notes = [
+        f"{len(test):,} test jets; steps of 64 jets: {', '.join(f'{s} at {n:,} labels' for n, s in steps.items())}.",
+        f"The body `{short(o.body)}` was pre-trained on {', '.join(trained_on(o.body))}.",
+    ]
+    record.more["curve"] = curve(found)
+    record.save()
+
+
+def measure(
+    config: ModelConfig, labels: int, steps: int, o: argparse.Namespace, rest: Batch, test: Batch
+) -> dict[str, list[float]]:
+    """AUC of every seed, by start."""
+    starts = {PRE: (o.body, steps), SCRATCH: (None, steps)}
+    if o.longer > 1:
+        starts[f"{SCRATCH}, {o.longer} × steps"] = (None, o.longer * steps)
+    return {
+        name: [auc(config, start, labels, count, seed, rest, test) for seed in range(o.seeds)]
+        for name, (start, count) in starts.items()
+    }
+
+
+def curve(found: dict[int, dict[str, list[float]]]) -> dict[str, object]:
+    """AUC by number of labels, as `lpm report` draws curves, with the values of all seeds beside it."""
+    series = {}
+    for name in next(iter(found.values())):
+        points = [mean(f[name]) for f in found.values()]
+        ends = {k: [p.to_json()[k] for p in points] for k in ("value", "low", "high")}
+        series[name] = {**ends, "all": [f[name] for f in found.values()]}
+    return {
+        "name": "labels",
+        "x_label": "labelled jets",
+        "y_label": "AUC",
+        "x_log": True,
+        "x": list(found),
+        "series": series,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Every benchmark runs in its quick mode, and the page of results is written from records alone."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lpm.data.batch import Batch
+from lpm.data.fields import JETCLASS
+from lpm.data.io.parquet import write_batches
+from lpm.physics.kinematics import cartesian
+from lpm.recipes import RECIPES
+from lpm.recipes.execute import execute
+from lpm.recipes.jets import tiny
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+Start = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Start:
+    """Runs a script as the command line would and returns its record."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+    def call(name: str, *words: object) -> dict[str, Any]:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, words), "--quick", "--out", str(tmp_path)])
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+        return dict(json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")))
+
+    return call
+
+
+@pytest.fixture
+def jets(toy_jets: Callable[..., Batch]) -> Batch:
+    """Jets whose two classes bear names of JetClass."""
+    batch = toy_jets(400)
+    field = replace(batch.schema.field("jet.label"), labels=JETCLASS)
+    return batch.with_field("jet", field, batch.field("jet.label").values * JETCLASS.index("Tbqq"))
+
+
+@pytest.fixture
+def shard(jets: Batch, tmp_path: Path) -> Path:
+    """The jets in a file."""
+    write_batches(tmp_path / "jets.parquet", [jets], schema=jets.schema, provenance={})
+    return tmp_path / "jets.parquet"
+
+
+@pytest.fixture
+def body(jets: Batch, tmp_path: Path) -> Path:
+    """A run of the tiny twin of the pre-trained body."""
+    execute(tiny(RECIPES["jets.base"](size=2)), tmp_path / "body", device="cpu", batch=jets)
+    return tmp_path / "body"
+
+
+def test_public_taggers(jets: Batch, body: Path, start: Start, tmp_path: Path) -> None:
+    execute(tiny(RECIPES["jets.top"](size=2)), tmp_path / "tagger", device="cpu", batch=jets)
+    pt, eta, phi = (jets.field(f"particle.{n}") for n in ("pt", "deta", "dphi"))
+    energy = pt.values * eta.values.cosh()
+    momenta = torch.stack([*cartesian(pt.values, eta.values, phi.values), energy], 1).numpy()
+    label = (jets.field("jet.label").values > 0).long().numpy()
+    np.savez(tmp_path / "public.npz", px_py_pz_e=momenta, offsets=pt.offsets.numpy(), label=label)
+    public = tmp_path / "public.npz"
+    words = ["--run", tmp_path / "tagger", "--body", body, "--quark-gluon-run", tmp_path / "tagger"]
+    record = start("public_taggers", *words, "--top", public, "--quark-gluon", public)
+    tops, quarks = record["tables"]
+    assert [len(t["rows"]) for t in (tops, quarks)] == [3, 2]
+    auc = tops["rows"][0][1]
+    assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
+    assert str(tmp_path) not in json.dumps(record)
+
+
+def test_label_efficiency(shard: Path, body: Path, start: Start) -> None:
+    record = start("label_efficiency", "--body", body, "--data", shard)
+    (row,) = record["tables"][0]["rows"]
+    pre, scratch = (record["curve"]["series"][n]["all"][0] for n in ("pre-trained", "from scratch"))
+    assert len(pre) == len(scratch) == 2
+    assert row[1]["value"] == pytest.approx(np.mean(pre))
+    assert row[3]["value"] == pytest.approx(np.mean(pre) - np.mean(scratch))
+    error = np.std(np.subtract(pre, scratch), ddof=1) / 2**0.5
+    assert (row[3]["high"] - row[3]["low"]) / 2 == pytest.approx(error)
+
+
+def test_generation(shard: Path, body: Path, start: Start) -> None:
+    record = start("generation", body, "--truth", shard)
+    table = record["tables"][0]
+    assert table["columns"] == ["distance", "`body`", "floor"]
+    names = [row[0] for row in table["rows"]]
+    assert {"w1[jet.mass]", "w1[jet.efp_star]", "sliced_w1"} <= set(names)
+    mass = table["rows"][names.index("w1[jet.mass]")]
+    assert mass[1]["value"] > mass[2]["value"]  # two steps of training do not reach the floor
+
+
+@pytest.mark.slow
+def test_tokenizers(shard: Path, start: Start) -> None:
+    record = start("tokenizers", "--data", shard)
+    width, bias = record["tables"]
+    by_name = {row[0]: row for row in width["rows"]}
+    assert len(by_name) == len(bias["rows"]) == 7
+    fine, coarse = (by_name[n][1]["value"] for n in ("binned, 128 a field", "binned, 20³ joint"))
+    assert by_name["continuous"][1]["value"] < fine < coarse
+
+
+def test_page_holds_the_records_and_nothing_else(
+    shard: Path, body: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = start("generation", body, "--truth", shard)
+    words = ["run.py", "--page", "--results", str(tmp_path), "--to", str(tmp_path / "page.md")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(FOLDER / "run.py"), run_name="__main__")
+    assert end.value.code == 0
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert page.count("Not measured yet") == 3
+    assert record["command"] in page
+    assert "A tiny trial" in page
+    assert f"commit {record['commit']}" in page
+
+
+def test_the_page_in_the_documentation_is_that_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    made = runpy.run_path(str(FOLDER / "run.py"))["page"](FOLDER / "results")
+    assert (FOLDER.parent / "docs" / "results.md").read_text(encoding="utf-8") == made
