@@ -12,9 +12,12 @@ from lpm.data.fields import JETCLASS
 from lpm.model.checkpoint import load
 from lpm.recipes import RECIPES, StartConfig
 from lpm.recipes.apply import predict, sample_jets
-from lpm.recipes.execute import execute, read_recipe
+from lpm.recipes.execute import card, execute, read_recipe
 from lpm.recipes.jets import tiny
+from lpm.records.files import locked
 from lpm.records.run import read
+from lpm.tokens import Hybrid
+from lpm.train.loop import Fit
 
 FILES = {"config.json", "weights.safetensors", "schema.json", "card.md", "run.jsonl", "recipe.json", "training"}
 
@@ -90,6 +93,47 @@ def test_a_folder_takes_one_run(labelled: Batch, tmp_path: Path) -> None:
         execute(config, tmp_path, device="cpu", batch=labelled)
     with pytest.raises(ValueError, match="another recipe"):
         execute(replace(config, seed=9), tmp_path, device="cpu", batch=labelled, resume=True)
+
+
+def test_a_run_that_failed_before_it_saved_may_start_anew_or_resume(labelled: Batch, tmp_path: Path) -> None:
+    config = tiny(RECIPES["jets.top"](size=2))
+    wrong = replace(config, data=replace(config.data, train=("misspelt.parquet",)))
+    with pytest.raises(ValueError, match=r"misspelt\.parquet"):
+        execute(wrong, tmp_path, device="cpu")
+    with pytest.raises(ValueError, match=r"misspelt\.parquet"):
+        execute(wrong, tmp_path, device="cpu", resume=True)
+    execute(config, tmp_path, device="cpu", batch=labelled)
+
+
+def test_a_resumed_run_reads_neither_tokenizer_data_nor_the_start_again(
+    labelled: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(RECIPES["jets.base"](size=2))
+    whole = execute(config, tmp_path, device="cpu", batch=labelled)
+    monkeypatch.setattr(Hybrid, "fit", lambda *_: pytest.fail("fitted again"))
+    again = execute(config, tmp_path, device="cpu", batch=labelled, resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+    assert "last training losses: next" in (tmp_path / "card.md").read_text()
+
+
+def test_two_processes_never_write_one_folder(labelled: Batch, tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(ValueError, match="another process"):
+        execute(tiny(RECIPES["jets.top"](size=2)), tmp_path, device="cpu", batch=labelled)
+
+
+def test_the_card_tells_no_folders() -> None:
+    config = RECIPES["jets.top"](data=("/home/me/secret/jets.parquet", "sample:jets"), start="/home/me/runs/base")
+    text = card(config, Fit(5, {"label": 0.5}))
+    assert "jets.parquet, sample:jets" in text
+    assert "`base`" in text
+    assert "/home" not in text
+    assert "nan" not in text
+
+
+def test_a_damaged_recipe_is_named(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text('{"name": 3}')
+    with pytest.raises(ValueError, match=r"recipe\.json: cannot read the recipe"):
+        read_recipe(tmp_path)
 
 
 def test_predictions_stand_beside_the_events(labelled: Batch, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The loop: it learns, resumes bit for bit, stops early, averages, and refuses nonsense."""
 
+import json
+import math
 import os
 import signal
 import subprocess
@@ -12,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lpm.train.checkpoint import load_tensors
+from lpm.train.interrupt import interruptible
 from lpm.train.loop import TrainConfig, fit
 from lpm.train.optim import Average, learning_rate, parameter_groups
 from tests.train.toy import Counted, Line, held
@@ -124,9 +128,115 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path
             for batch in super().__iter__():
                 yield batch * float("nan") if self.place > 12 else batch
 
-    with pytest.raises(ValueError, match=r"not finite at step 15.*lpm inspect"):
+    # Saved every 7 steps, looked at every 5: what went wrong at step 13 must not be saved at step 14.
+    with pytest.raises(ValueError, match=r"not finite after step 14.*lpm inspect"):
         fit(Line(), Poisoned(), CONFIG, record=Notes(), folder=tmp_path)
-    assert (tmp_path / "training" / "state.json").is_file()
+    assert json.loads((tmp_path / "training" / "state.json").read_text())["step"] == 7
+    weights = load_tensors(tmp_path / "training" / "weights.safetensors")
+    assert all(bool(w.isfinite().all()) for w in weights.values())
+    with pytest.raises(ValueError, match="loss is not finite at step 15"):
+        fit(Line(), Poisoned(), replace(CONFIG, save_every=0), record=Notes())
+
+
+def test_a_validation_that_is_not_finite_is_never_the_best() -> None:
+    calls: list[int] = []
+
+    def sometimes() -> list[Tensor]:
+        calls.append(1)
+        return [x * float("nan") if len(calls) == 1 else x for x in held()]
+
+    torch.manual_seed(0)
+    result = fit(Line(), Counted(), replace(CONFIG, valid_every=10), record=Notes(), valid=sometimes)
+    assert math.isfinite(result.best)
+
+
+def test_patience_without_a_validation_keeps_the_last_weights(tmp_path: Path) -> None:
+    """Saving before the first validation must not turn the weights of that moment into the best ones."""
+    short = replace(CONFIG, valid_every=0, save_every=3, ema=0.0)
+    patient, _ = train(tmp_path, replace(short, patience=5))
+    plain, _ = train(config=replace(short, patience=0))
+    assert same(patient, plain)
+
+
+def test_a_run_that_was_stopped_early_stays_stopped(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=400, lr=3.0, clip=0.0, ema=0.0, valid_every=2, patience=3)
+    torch.manual_seed(0)
+    first = fit(Line(), Counted(), config, record=Notes(), valid=held, folder=tmp_path)
+    again = fit(Line(), Counted(), config, record=Notes(), valid=held, folder=tmp_path, resume=True)
+    assert first.stopped
+    assert again == first
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_saved_and_resumes_to_the_same_bits(number: signal.Signals, tmp_path: Path) -> None:
+    def stop(event: str, **content: Any) -> None:
+        if event == "step" and content["step"] == 10:
+            signal.raise_signal(number)
+
+    before = signal.getsignal(number)
+    torch.manual_seed(0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Line(), Counted(), CONFIG, record=stop, valid=held, folder=tmp_path)
+    assert signal.getsignal(number) == before
+    assert json.loads((tmp_path / "training" / "state.json").read_text())["step"] == 10
+    resumed, _ = train(tmp_path, resume=True)
+    assert same(resumed, train()[0])
+
+
+def test_a_second_interrupt_acts_at_once() -> None:
+    with interruptible() as asked:
+        signal.raise_signal(signal.SIGINT)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_kill_between_taking_the_old_state_away_and_putting_the_new_one_in(tmp_path: Path) -> None:
+    train(tmp_path)
+    (tmp_path / "training").rename(tmp_path / ".training.old")
+    (tmp_path / ".training.tmp").mkdir()
+    resumed, _ = train(tmp_path, resume=True)
+    assert same(resumed, train()[0])
+    train(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["training"]
+
+
+def test_a_full_disk_ends_in_one_line_and_keeps_the_last_state(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    train(tmp_path, replace(CONFIG, steps=7))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(ValueError, match="cannot write the training state.*the last one is kept"):
+            train(tmp_path, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert json.loads((tmp_path / "training" / "state.json").read_text())["step"] == 7
+
+
+def test_validation_leaves_the_accelerators_random_stream_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    torch.manual_seed(0)
+    model = Line()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    fit(model, Counted(), CONFIG, record=Notes(), valid=held)
+    assert not seeded
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    for change in ({"log_every": 0}, {"save_every": -1}, {"steps": 0}):
+        with pytest.raises(ValueError, match="expected"):
+            replace(CONFIG, **change)
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    train(tmp_path)
+    path = tmp_path / "training" / "state.json"
+    path.write_text(path.read_text()[:20])
+    with pytest.raises(ValueError, match=r"state\.json: cannot read the training state"):
+        train(tmp_path, resume=True)
 
 
 def test_average_follows_and_swaps() -> None:

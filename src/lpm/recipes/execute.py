@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ from lpm.recipes.events import Data, open_data
 from lpm.records.config import from_dict, to_dict
 from lpm.records.energy import measure
 from lpm.records.environment import environment
+from lpm.records.files import atomic_file, locked
 from lpm.records.run import Run
 from lpm.tokens import Quantised
+from lpm.train.checkpoint import has_state, whole_weights
 from lpm.train.loop import Fit, Record, fit
 from lpm.train.parallel import World, world
 
@@ -41,7 +45,7 @@ def execute(
     Args:
         config: The recipe's run.
         folder: Run folder; must not hold another run.
-        resume: Go on from its last training state.
+        resume: Go on from its last training state, or from the start if it was stopped before the first one.
         device: `cpu`, `cuda` or `auto`.
         tell: Also receives every event of the record, for a progress bar.
         batch: Events in memory, instead of those that `config.data.train` names.
@@ -51,10 +55,12 @@ def execute(
 
     Raises:
         ValueError: If the folder holds another run, or anything in the recipe does not fit.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM; the training state is saved first.
     """
     run = Run(folder)
-    with world(device) as place:
-        _claim(config, folder, resume, place)
+    with world(device) as place, locked(folder) if place.first else nullcontext():
+        if place.first:
+            _claim(config, folder, resume)
 
         def record(event: str, **content: Any) -> None:
             run.write(event, **content)
@@ -81,36 +87,44 @@ def read_recipe(folder: Path) -> RunConfig:
     path = folder / "recipe.json"
     try:
         return from_dict(RunConfig, json.loads(path.read_text(encoding="utf-8")))  # type: ignore[no-any-return]
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot read the recipe of this run: {error}") from error
 
 
 def card(config: RunConfig, result: Fit) -> str:
-    """The model's card, in Markdown."""
+    """The model's card, in Markdown. Files and folders go by their names: where they lie is nobody's business."""
+    data = ", ".join(Path(p).name for p in config.data.train)
     losses = ", ".join(f"{n} {v:.4f}" for n, v in result.losses.items())
     lines = [f"# {config.name}", config.text]
     if config.start:
-        lines.append(f"It started from `{config.start.run}` ({', '.join(config.start.parts)}).")
+        lines.append(f"It started from `{Path(config.start.run).name}` ({', '.join(config.start.parts)}).")
+    best = "" if math.isnan(result.best) else f"; best validation loss: {result.best:.4f}"
     lines += [
-        f"Trained for {result.step} steps on {', '.join(config.data.train)}; last training losses: {losses}; best "
-        f"validation loss: {result.best:.4f}.",
+        f"Trained for {result.step} steps on {data}; last training losses: {losses}{best}.",
         "The whole recipe, versions, hardware, energy and curves are in `run.jsonl`.",
     ]
     return "\n\n".join(lines) + "\n"
 
 
-def _claim(config: RunConfig, folder: Path, resume: bool, place: World) -> None:
-    """Refuse to mix two runs in one folder; write the recipe beside the record."""
+def _claim(config: RunConfig, folder: Path, resume: bool) -> None:
+    """Refuse to mix two runs in one folder; write the recipe beside the record.
+
+    A run that failed before it saved anything, by a misspelt file say, may be started anew.
+    """
     path = folder / "recipe.json"
-    if path.is_file():
-        if not resume:
-            raise ValueError(f"{folder}: holds a run already; choose another folder, or --resume to go on with it")
+    if resume:
+        if not path.is_file():
+            raise ValueError(f"{folder}: no run to resume; start without --resume")
         if read_recipe(folder) != config:
             raise ValueError(f"{folder}: was started with another recipe; --resume needs the same recipe and settings")
-    elif resume:
-        raise ValueError(f"{folder}: no run to resume; start without --resume")
-    if place.first:
-        path.write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+    elif any(map(has_state, (folder / "training", *folder.glob("tokenizer-*/training")))) or _finished(folder):
+        raise ValueError(f"{folder}: holds a run already; choose another folder, or --resume to go on with it")
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / "weights.safetensors").is_file()
 
 
 def _train(
@@ -119,19 +133,32 @@ def _train(
     torch.manual_seed(config.seed)
     data = open_data(config, place, batch)
     model = Model(config.model, data.train.schema)
+    begun = resume and has_state(folder / "training")  # then all weights, tokenizers included, lie in that state
     if config.start:
-        checkpoint.load_part(model, config.start.run, config.start.parts)
+        if not begun:
+            checkpoint.load_part(model, config.start.run, config.start.parts)
         _freeze(model, config.start)
-    if config.start is None or "tokenizers" not in config.start.parts:
+    if not begun and (config.start is None or "tokenizers" not in config.start.parts):
         _fit_tokenizers(model, config, data, folder, resume, place, record)
     model.tokenizers.requires_grad_(False)
     # The steps of a resumed run draw from a restored state; those of a new one must not depend on what came before.
     torch.manual_seed(config.seed + 1 + place.rank)
     result = fit(
-        model, data.train, config.train, record=record, valid=data.valid, folder=folder, resume=resume, place=place
+        model, data.train, config.train, record=record, valid=data.valid, folder=folder, resume=begun, place=place
     )
+    if place.size > 1 and config.train.parallel == "fsdp":
+        model = _gathered(model, config)
     merge(model)
     return model, result
+
+
+def _gathered(sharded: Model, config: RunConfig) -> Model:
+    """An ordinary model with the weights of one that is spread over all processes."""
+    weights, model = whole_weights(sharded), Model(config.model, sharded.schema)
+    if config.start:
+        _freeze(model, config.start)
+    model.load_state_dict(weights)
+    return model.eval()
 
 
 def _freeze(model: Model, start: StartConfig) -> None:
@@ -150,12 +177,13 @@ def _fit_tokenizers(
         tokenizer = model.tokenizer(name)
         tokenizer.fit(_first(data.once(), 200_000))
         if isinstance(tokenizer, Quantised):
-            train = replace(
-                config.train, steps=max(1, config.train.steps // 2), valid_every=0, patience=0, weights=None
-            )
-            place_of = folder / f"tokenizer-{name}"
-            done = resume and (place_of / "training" / "state.json").is_file()
-            fit(tokenizer, data.train, train, record=_quiet(record), folder=place_of, resume=done, place=place)
+            c = config.train
+            train = replace(c, steps=max(1, c.steps // 2), valid_every=0, patience=0, weights=None)
+            if c.parallel == "fsdp":  # too small to be worth splitting, and the model is split as a whole later
+                train = replace(train, parallel="ddp")
+            part = folder / f"tokenizer-{name}"
+            begun = resume and has_state(part / "training")
+            fit(tokenizer, data.train, train, record=_quiet(record), folder=part, resume=begun, place=place)
 
 
 def _quiet(record: Record) -> Record:

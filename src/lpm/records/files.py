@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic_directory", "atomic_file"]
+__all__ = ["atomic_directory", "atomic_file", "locked", "recover_directory"]
 
 
 @contextlib.contextmanager
@@ -36,9 +36,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`, else it is removed."""
+    """Yield a temporary folder beside `path`; on success it takes the place of `path`, else it is removed.
+
+    Only one process may write a folder at a time (see `locked`): the names beside it are fixed, so that a killed
+    process leaves nothing that the next one does not clear away.
+
+    Raises:
+        ValueError: If the directory cannot be written.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    recover_directory(path)
+    temporary, old = _beside(path)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
@@ -48,7 +56,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.iterdir():
             _sync(file)
-        old = path.with_name(f".{path.name}.{os.getpid()}.old")
+        shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             path.rename(old)
         temporary.rename(path)
@@ -56,6 +64,56 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def recover_directory(path: Path) -> None:
+    """Bring a folder back whose replacement was cut short between taking the old one away and putting the new one in.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / ".state.old").mkdir()
+        >>> recover_directory(folder / "state")
+        >>> [p.name for p in folder.iterdir()]
+        ['state']
+    """
+    _, old = _beside(path)
+    if not path.exists():
+        with contextlib.suppress(FileNotFoundError):
+            old.rename(path)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing to a folder. The lock falls with the process, however that ends.
+
+    Raises:
+        ValueError: If another process holds it, or the folder cannot be written.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    try:
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise ValueError(f"cannot write {folder}: {error.strerror}; choose a folder that you may write to") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{folder}: another process writes to it; wait for its end, or choose another folder"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
+def _beside(path: Path) -> tuple[Path, Path]:
+    """Where the new folder is made, and where the old one waits until the new one has its place."""
+    return path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
 
 
 def _sync(path: Path) -> None:

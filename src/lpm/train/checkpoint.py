@@ -1,7 +1,7 @@
 """Training state on disk: enough to go on after a kill as if nothing had happened.
 
 A state is one folder of `.safetensors` and JSON, written under a temporary name, synced and renamed. No pickle.
-Sharded tensors are gathered, so the state fits any number of processes.
+Sharded tensors are gathered; every process keeps its own place in the data and its own random state.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
+    get_model_state_dict,
     get_state_dict,
     set_model_state_dict,
     set_optimizer_state_dict,
 )
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from lpm.records.files import atomic_directory
+from lpm.records.files import atomic_directory, recover_directory
 from lpm.train.optim import Average
+from lpm.train.parallel import World, gather
 
-__all__ = ["Parts", "load_state", "load_tensors", "save_state"]
+__all__ = ["Parts", "has_state", "load_state", "load_tensors", "save_state", "whole_weights"]
 
 
 @dataclass(frozen=True)
@@ -68,43 +70,72 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def save_state(folder: Path, parts: Parts, state: dict[str, Any], *, write: bool = True) -> None:
-    """Write all parts and `state` (JSON) to `folder`, replacing what was there.
+def has_state(folder: Path) -> bool:
+    """Whether there is a state to resume from."""
+    recover_directory(folder)
+    return (folder / "state.json").is_file()
+
+
+def whole_weights(model: nn.Module) -> dict[str, Any]:
+    """Weights and buffers of a model, gathered from all processes if it is sharded; all of them must call this."""
+    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
+
+
+def save_state(folder: Path, parts: Parts, state: dict[str, Any], items: dict[str, Any], place: World) -> None:
+    """Write all parts and `state` (JSON) to `folder`, replacing what was there. All processes must call this.
 
     Args:
         folder: The state's own folder.
         parts: What to save.
-        state: The loop's own numbers.
-        write: False in all processes but one; they still take part in gathering.
+        state: The loop's own numbers, equal in all processes.
+        items: This process's place in the data (JSON).
+        place: This process among all; the first writes.
+
+    Raises:
+        ValueError: If the folder cannot be written or the disk is full; the state that was there is kept.
     """
     whole: tuple[dict[str, Any], Any] = get_state_dict(parts.model, parts.optimiser, options=_WHOLE)
     weights, optimiser = whole
     lists = {n: {str(i): _whole(t) for i, t in enumerate(x)} for n, x in parts.lists.items()}
-    if not write:
-        return
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
+    own = gather((items, random), place)
+    if not place.first:
+        return
+    all_items = {_of("items", rank): x for rank, (x, _) in enumerate(own)}
+    all_random = {_of(n, rank): t for rank, (_, x) in enumerate(own) for n, t in x.items()}
     moments = {f"{name}/{key}": _tensor(v) for name, entry in optimiser["state"].items() for key, v in entry.items()}
-    with atomic_directory(folder) as temporary:
-        save_file({n: t.contiguous() for n, t in weights.items()}, temporary / "weights.safetensors")
-        save_file(moments, temporary / "optimiser.safetensors")
-        for name, tensors in {**lists, "random": random}.items():
-            save_file(tensors, temporary / f"{name}.safetensors")
-        rest = {"average_steps": parts.average.steps if parts.average else 0, "groups": optimiser["param_groups"]}
-        (temporary / "state.json").write_text(json.dumps({**state, **rest}))
+    files = {"weights": {n: t.contiguous() for n, t in weights.items()}, "optimiser": moments, **lists}
+    rest = {"average_steps": parts.average.steps if parts.average else 0, "groups": optimiser["param_groups"]}
+    try:
+        with atomic_directory(folder) as temporary:
+            for name, tensors in {**files, "random": all_random}.items():
+                save_file(tensors, temporary / f"{name}.safetensors")
+            (temporary / "state.json").write_text(json.dumps({**state, **all_items, **rest}), encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"{folder}: cannot write the training state: {error}; the last one is kept, free space and --resume"
+        ) from error
 
 
-def load_state(folder: Path, parts: Parts) -> dict[str, Any]:
-    """Restore what `save_state` wrote, in place, and return its `state`.
+def load_state(folder: Path, parts: Parts, place: World) -> dict[str, Any]:
+    """Restore what `save_state` wrote, in place, and return its `state` with this process's `items`.
 
     Raises:
-        ValueError: If the folder is incomplete or belongs to another model.
+        ValueError: If the folder is incomplete, belongs to another model, or to another number of processes.
     """
     path = folder / "state.json"
-    if not path.is_file():
+    if not has_state(folder):
         raise ValueError(f"{folder}: no training state to resume from; start without --resume")
-    state: dict[str, Any] = json.loads(path.read_text())
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot read the training state: {error}; restore the whole folder") from error
+    ranks = sum(key.split(".")[0] == "items" for key in state)
+    if ranks != place.size:
+        raise ValueError(f"{folder}: the state of {ranks} processes, expected {place.size}; resume with {ranks}")
+    state["items"] = state[_of("items", place.rank)]
     moments: dict[str, dict[str, Tensor]] = {}
     for name, tensor in load_tensors(folder / "optimiser.safetensors").items():
         parameter, key = name.rsplit("/", 1)
@@ -120,18 +151,24 @@ def load_state(folder: Path, parts: Parts) -> dict[str, Any]:
             f"{folder}: the state belongs to another model: {str(error).splitlines()[-1].strip()}"
         ) from error
     for name, tensors in parts.lists.items():
-        _fill(tensors, load_tensors(folder / f"{name}.safetensors"))
+        if stored := load_tensors(folder / f"{name}.safetensors"):
+            _fill(tensors, stored)
     if parts.average:
         parts.average.steps = state["average_steps"]
     random = load_tensors(folder / "random.safetensors")
-    torch.set_rng_state(random["cpu"])
-    if "cuda" in random and torch.cuda.is_available():
-        torch.cuda.set_rng_state(random["cuda"])
+    torch.set_rng_state(random[_of("cpu", place.rank)])
+    if (cuda := _of("cuda", place.rank)) in random and torch.cuda.is_available():
+        torch.cuda.set_rng_state(random[cuda])
     return state
 
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _SOME = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
+
+
+def _of(name: str, rank: int) -> str:
+    """Key of what each process keeps for itself."""
+    return f"{name}.{rank}" if rank else name
 
 
 def _tensor(value: Any) -> Tensor:

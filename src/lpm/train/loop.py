@@ -16,8 +16,10 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from lpm.train.checkpoint import Parts, load_state, save_state
+from lpm.train.interrupt import interruptible
 from lpm.train.optim import Average, learning_rate, parameter_groups
 from lpm.train.parallel import Parallel, World, mean_over_ranks, wrap
 
@@ -95,6 +97,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.steps <= 0 or self.lr <= 0 or self.accumulate <= 0 or not 0 <= self.ema < 1:
             raise ValueError(f"expected steps, lr, accumulate > 0 and 0 ≤ ema < 1, got {self}")
+        if self.log_every <= 0 or min(self.warmup, self.valid_every, self.save_every, self.patience) < 0:
+            raise ValueError(f"expected log_every > 0 and warmup, valid_every, save_every, patience ≥ 0, got {self}")
 
 
 @dataclass
@@ -139,6 +143,7 @@ def fit(
 
     Raises:
         ValueError: If the loss is no longer finite, or there is nothing to resume from.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM, once the step in hand is done and the state is saved.
     """
     return _Loop(model, items, config, record, valid, folder, place or World(0, 1, torch.device("cpu"))).run(resume)
 
@@ -183,6 +188,12 @@ class _Loop:
     def run(self, resume: bool) -> Fit:
         if resume:
             self._restore()
+        with interruptible() as interrupted:
+            self._steps(interrupted)
+        self._finish()
+        return self.fit
+
+    def _steps(self, interrupted: Callable[[], bool]) -> None:
         self.wrapped.train()
         batches, begun = iter(self.items), time.perf_counter()
         events = tokens = 0
@@ -198,8 +209,18 @@ class _Loop:
                 since = time.perf_counter()
             if self.folder and self.config.save_every and step % self.config.save_every == 0:
                 self._save()
-        self._finish()
-        return self.fit
+            if self._leaves(interrupted):
+                if self.folder:
+                    self._save()
+                raise KeyboardInterrupt
+
+    def _leaves(self, interrupted: Callable[[], bool]) -> bool:
+        """Whether to stop here. Several processes agree on it where they talk anyway, else some would wait for ever."""
+        if self.place.size == 1:
+            return interrupted()
+        if self.fit.step % self.config.log_every:
+            return False
+        return bool(mean_over_ranks(torch.tensor(float(interrupted()), device=self.place.device), self.place) > 0)
 
     def _step(self, batches: Iterator[Any]) -> tuple[dict[str, Tensor], int, int]:
         c, events, tokens = self.config, 0, 0
@@ -227,10 +248,7 @@ class _Loop:
     def _log(self, losses: Mapping[str, Tensor], events: int, tokens: int, seconds: float, steps: int) -> None:
         values = {n: float(mean_over_ranks(x, self.place)) for n, x in losses.items()}
         if not all(math.isfinite(v) for v in values.values()):
-            raise ValueError(
-                f"the loss is not finite at step {self.fit.step} ({values}); lower train.lr or look at the data with "
-                "lpm inspect; the last checkpoint is kept"
-            )
+            raise self._diverged(f"loss is not finite at step {self.fit.step} ({values})")
         self.fit.losses = values
         rate = events * self.place.size / seconds
         rates = {"events_per_s": round(rate, 2), "tokens_per_s": round(tokens * self.place.size / seconds, 1)}
@@ -238,6 +256,11 @@ class _Loop:
         lr = max(g["lr"] for g in self.optimiser.param_groups)
         self._tell("step", step=self.fit.step, steps=self.config.steps, loss=values, lr=lr, eta_s=round(left, 1),
                    **rates, **self._mfu(tokens / seconds))  # fmt: skip
+
+    def _diverged(self, what: str) -> ValueError:
+        return ValueError(
+            f"the {what}; lower train.lr or look at the data with lpm inspect; the last checkpoint is kept"
+        )
 
     def _mfu(self, tokens_per_s: float) -> dict[str, float]:
         """Share of the accelerator's peak, counting 6 operations a parameter and token (Kaplan et al. 2020)."""
@@ -257,7 +280,7 @@ class _Loop:
         count = 0
         # Views draw at random; validation must neither disturb the training's stream nor vary between calls.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)  # torch.manual_seed would reach the accelerator's stream too
             for batch in self.valid():
                 with self.cast:
                     losses = self.model(batch.to(self.place.device))
@@ -266,7 +289,7 @@ class _Loop:
         values = {n: float(mean_over_ranks(x / max(1, count), self.place)) for n, x in sums.items()}
         total = sum((self.config.weights or {}).get(n, 1.0) * v for n, v in values.items())
         self._tell("valid", step=self.fit.step, loss=values, total=total)
-        if not total >= self.fit.best:
+        if math.isfinite(total) and not total >= self.fit.best:
             self.fit.best, self.misses = total, 0
             if self.config.patience:
                 self.best = [p.detach().clone() for p in self.parameters]
@@ -294,24 +317,36 @@ class _Loop:
 
     def _save(self) -> None:
         assert self.folder is not None
-        state = {"step": self.fit.step, "items": self.items.state(), "best": self.fit.best, "misses": self.misses}
-        save_state(self.folder / "training", self._parts(), state, write=self.place.first)
+        finite = torch.stack([_local(p).isfinite().all() for p in self.parameters]).all()
+        if float(mean_over_ranks(finite.float(), self.place)) < 1:
+            raise self._diverged(f"weights are not finite after step {self.fit.step}")
+        state = {"step": self.fit.step, "best": self.fit.best, "misses": self.misses, "losses": self.fit.losses}
+        save_state(self.folder / "training", self._parts(), state, self.items.state(), self.place)
 
     def _restore(self) -> None:
         if self.folder is None:
             raise ValueError("cannot resume: training was given no folder")
-        state = load_state(self.folder / "training", self._parts())
+        if self.config.patience:
+            self.best = [p.detach().clone() for p in self.parameters]
+        state = load_state(self.folder / "training", self._parts(), self.place)
         self.items.restore(state["items"])
         self.fit.step, self.fit.best, self.misses = state["step"], state["best"], state["misses"]
+        self.fit.losses = state.get("losses", {})
+        self.fit.stopped = 0 < self.config.patience <= self.misses
+        if math.isnan(self.fit.best):  # saved before the first validation
+            self.best = None
 
     def _parts(self) -> Parts:
-        if self.config.patience and self.best is None:
-            self.best = [p.detach().clone() for p in self.parameters]
         return Parts(self.model, self.optimiser, self.average, self.best)
 
     def _tell(self, event: str, **content: Any) -> None:
         if self.place.first:
             self.record(event, **content)
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _size(model: nn.Module, batch: Any) -> int:

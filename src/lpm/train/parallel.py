@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-__all__ = ["Parallel", "World", "mean_over_ranks", "world", "wrap"]
+__all__ = ["Parallel", "World", "gather", "mean_over_ranks", "world", "wrap"]
 
 Parallel = Literal["none", "ddp", "fsdp"]
 
@@ -91,3 +91,17 @@ def mean_over_ranks(x: Tensor, place: World) -> Tensor:
     x = x.clone()
     dist.all_reduce(x)
     return x / place.size
+
+
+def gather(value: Any, place: World) -> list[Any]:
+    """The value of every process, in the order of ranks.
+
+    Example:
+        >>> gather({"epoch": 1}, World(0, 1, torch.device("cpu")))
+        [{'epoch': 1}]
+    """
+    if place.size == 1:
+        return [value]
+    values: list[Any] = [None] * place.size
+    dist.all_gather_object(values, value)
+    return values
