@@ -34,7 +34,7 @@ JET = {"jet.pt": True, "jet.mass": True, "jet.sdmass": True, "jet.tau21": False,
 """Observables, and whether their residuals are relative."""
 
 
-def configs() -> dict[str, TokenizerConfig]:
+def configs(codes: list[int]) -> dict[str, TokenizerConfig]:
     """All tokenizers by the name of their row."""
     seen = ContinuousConfig(collection="particle", fields=kinematics())
     fields = kinematics()
@@ -44,8 +44,7 @@ def configs() -> dict[str, TokenizerConfig]:
         "binned, 128 a field": BinnedConfig(collection="particle", fields=fields, bins=(128,) * 3),
         "binned, 20³ joint": BinnedConfig(collection="particle", fields=fields, bins=(20,) * 3, product=True),
         "hybrid, 128 a field": hybrid(),
-        "VQ, 512 codes": QuantisedConfig(seen=seen, codes=512),
-        "VQ, 8192 codes": QuantisedConfig(seen=seen, codes=8192),
+        **{f"VQ, {n} codes": QuantisedConfig(seen=seen, codes=n) for n in codes},
         "FSQ, 8 × 8 × 8 × 16": QuantisedConfig(seen=seen, codes=8192, method="fsq", levels=levels),
     }
 
@@ -103,12 +102,15 @@ def main() -> None:
     """Fit, measure and record."""
     parser = options_of(__doc__ or "")
     parser.add_argument("--data", default="sample:jets")
+    parser.add_argument(
+        "--codes", type=int, nargs="+", default=[512, 8_192], help="sizes of vector-quantised codebooks"
+    )
     parser.add_argument("--steps", type=int, default=600, help="training steps of learned codes")
     parser.add_argument("--budget", type=int, default=8_192, help="particles in a training batch")
     parser.add_argument("--most", type=int, default=0, help="use only the first jets; 0 for all")
     o = parser.parse_args()
     if o.quick:
-        o.steps, o.most = 2, 200
+        o.steps, o.most, o.codes = 2, 200, [32, 64]
     record = Record(o, "What is lost between numbers and tokens is known, field by field and for whole jets.")
     jets = record.read(o.data, KINEMATICS, o.most)
     jets = jets[torch.randperm(len(jets), generator=torch.Generator().manual_seed(0))]
@@ -116,7 +118,7 @@ def main() -> None:
     train, test = jets[:count], jets[count:]
     true = describe(test)
     rows: dict[str, list[tuple[Cell, ...]]] = {"width": [], "bias": []}
-    for name, config in configs().items():
+    for name, config in configs(o.codes).items():
         tokenizer = trained(config, train, o)
         found, tokens = round_trip(tokenizer, test)
         kept = [*errors(found, test, FIELDS), *errors(describe(found), true, JET)]

@@ -100,7 +100,6 @@ def test_generation(shard: Path, body: Path, start: Start) -> None:
     assert mass[1]["value"] > mass[2]["value"]  # two steps of training do not reach the floor
 
 
-@pytest.mark.slow
 def test_tokenizers(shard: Path, start: Start) -> None:
     record = start("tokenizers", "--data", shard)
     width, bias = record["tables"]
