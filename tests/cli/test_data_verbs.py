@@ -127,3 +127,10 @@ def test_verbs_do_not_load_torch_before_they_run():
     code = "import sys, lpm.cli.convert, lpm.cli.inspect, lpm.cli.fetch; print({'torch', 'uproot'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_samples_go_by_name(lpm, tmp_path):
+    assert json.loads(lpm("inspect", "sample:jets", "--events", "50", "--json"))["events"] == 50
+    out = tmp_path / "some.parquet"
+    assert lpm("convert", "sample:jets", out, "--events", "30") == f"wrote 30 events to {out} (1 shard)\n"
+    lpm("inspect", "sample:tops", fails="no such sample")

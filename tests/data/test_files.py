@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from lpm.data.io import open_file
 from lpm.data.io.files import atomic, find_files
+from lpm.data.source import Source
 
 
 def test_atomic_keeps_the_old_file_when_the_block_fails(tmp_path):
@@ -52,3 +54,15 @@ def test_find_files(tmp_path, monkeypatch):
             find_files(nothing)
     monkeypatch.chdir(tmp_path)
     assert find_files(Path()) == [Path("a.root"), Path("b.root"), Path("sub/c.root")]
+
+
+def test_samples_are_found_by_name():
+    (path,) = find_files("sample:jets")
+    with open_file("sample:jets") as reader:
+        assert reader.path == path
+        events = len(reader)
+    assert Source("sample:jets", budget=500, seed=0).events == events
+    with pytest.raises(ValueError, match=r"sample:tops: no such sample.*sample:jets"):
+        find_files(["sample:tops"])
+    with pytest.raises(ValueError, match="no such sample"):
+        open_file("sample:tops")

@@ -1,6 +1,7 @@
 """Checkpoints: the same model comes back; everything else is refused in one line that names the file."""
 
 import pickle
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -111,3 +112,25 @@ def test_low_rank_adaptation_starts_as_nothing_and_merges_exactly(toy_jets: Call
     merge(model)
     assert set(model.state_dict()) == names
     torch.testing.assert_close(model.predict(batch, ("label",))["label"], changed, atol=1e-5, rtol=1e-4)
+
+
+def test_a_full_disk_ends_in_one_line(saved: tuple[Model, Path]) -> None:
+    resource = pytest.importorskip("resource")
+    model, folder = saved
+    before = (folder / "weights.safetensors").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(ValueError, match=r"cannot write .*weights\.safetensors.*free space"):
+            save(model, folder, "# card\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
+    assert (folder / "weights.safetensors").read_bytes() == before
+
+
+def test_a_run_that_is_not_finished_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text("{}")
+    with pytest.raises(ValueError, match="--resume"):
+        resolve(tmp_path)

@@ -183,6 +183,29 @@ def test_empty_events_survive(config: ModelConfig, toy_jets: Callable[..., Batch
         assert bool(loss.isfinite().all())
 
 
+def test_a_batch_without_events_is_answered_with_nothing(config: ModelConfig, toy_jets: Callable[..., Batch]) -> None:
+    model = build(config, toy_jets(5)).eval()
+    none = toy_jets(5)[:0]
+    assert all(len(answer) == 0 for answer in model.predict(none).values())
+    assert all(len(loss) == 0 for loss in model(none).values())
+
+
+def test_bf16_autocast_trains_and_agrees_with_single_precision(
+    config: ModelConfig, toy_jets: Callable[..., Batch]
+) -> None:
+    batch = toy_jets(40)
+    model = build(config, batch)
+    model.eval()  # the condition is not dropped
+    names = ("next", "label", "pt")
+    whole = {n: x.mean() for n, x in model(batch).items() if n in names}
+    with torch.autocast("cpu", torch.bfloat16):
+        half = {n: x.mean() for n, x in model(batch).items()}
+    sum(half.values()).backward()
+    for name in names:
+        torch.testing.assert_close(half[name].float(), whole[name], atol=0.05, rtol=0.05)
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+
+
 @pytest.mark.parametrize("name", ["next", "unmask", "label", "pt"])
 def test_each_head_overfits_eight_events(name: str, toy_jets: Callable[..., Batch]) -> None:
     torch.manual_seed(0)

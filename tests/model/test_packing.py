@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from lpm.data.batch import Batch
 from lpm.model.attention import attend, plan
+from lpm.model.backbone import Backbone, BackboneConfig
 from lpm.model.packing import Layout
 from lpm.model.pairs import PairBias, PairBiasConfig, pair_features
 
@@ -64,3 +65,23 @@ def test_bias_is_symmetric_and_blind_to_what_is_not_real(toy_jets: Callable[...,
         torch.testing.assert_close(inner, inner.transpose(2, 3))
         assert bool((seen[..., 0, :] == 0).all()), "the first position is no particle and must feel no bias"
         assert bool((inner[..., 1:, 1:] != 0).any())
+
+
+def test_no_events_is_nothing_to_attend_to() -> None:
+    empty = torch.zeros(0, 3, 2, 8)
+    assert attend(empty, plan(torch.zeros(1).long()), causal=True).shape == (0, 2, 8)
+
+
+def test_the_packed_kernel_is_given_half_precision() -> None:
+    """It takes nothing else; norms of queries and keys alone would bring single precision back under autocast."""
+    block = Backbone(BackboneConfig(width=16, depth=1, heads=2)).blocks[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert block._qkv(torch.randn(5, 16)).dtype == torch.bfloat16
+    assert block._qkv(torch.randn(5, 16)).dtype == torch.float32
+
+
+def test_layout_knows_its_size_without_asking_the_device() -> None:
+    offsets = {"a": torch.tensor([0, 2, 2]), "b": torch.tensor([0, 1, 3])}
+    asked, told = Layout.of(offsets, prefix=2), Layout.of(offsets, prefix=2, counts={"a": 2, "b": 3})
+    assert asked.size == told.size == int(asked.offsets[-1])
+    assert all(torch.equal(asked.rows[n], told.rows[n]) for n in offsets)

@@ -208,7 +208,7 @@ def test_a_full_disk_ends_in_one_line_and_keeps_the_last_state(tmp_path: Path) -
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
     try:
-        with pytest.raises(ValueError, match="cannot write the training state.*the last one is kept"):
+        with pytest.raises(ValueError, match=r"cannot write the training state.*the last one is kept"):
             train(tmp_path, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -20,6 +20,7 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Keep the most probable codes up to this probability.")] = 1.0,
     batch: Annotated[int, typer.Option(help="Events grown together.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Sample events and write them as they come; with the observables of jets beside the particles.
@@ -36,15 +37,20 @@ def generate(
     from lpm.model.checkpoint import load
     from lpm.model.sample import SampleConfig
     from lpm.recipes.apply import sample_jets
+    from lpm.train.parallel import world
 
-    model = load(run)
-    known = model.config.condition.classes if model.config.condition else ()
-    chosen = known if classes == "all" else tuple(c.strip() for c in classes.split(",") if c.strip())
-    config = SampleConfig(temperature=temperature, top_k=top_k, top_p=top_p, batch=batch)
-    batches = sample_jets(model, n, classes=chosen, config=config, seed=seed)
-    total = (n + batch - 1) // batch
-    shown = iter(track(batches, "generate", total=total, console=Console(stderr=True), disable=quiet, transient=True))
-    first = next(shown)
-    made = {"command": f"lpm generate {run} -n {n} --classes {classes!r} --seed {seed}", "temperature": temperature}
-    count = write_batches(out, chain([first], shown), schema=first.schema, provenance=made)
+    with world(device) as place:
+        model = load(run).to(place.device)
+        known = model.config.condition.classes if model.config.condition else ()
+        chosen = known if classes == "all" else tuple(c.strip() for c in classes.split(",") if c.strip())
+        config = SampleConfig(temperature=temperature, top_k=top_k, top_p=top_p, batch=batch)
+        batches = sample_jets(model, n, classes=chosen, config=config, seed=seed)
+        total = (n + batch - 1) // batch
+        shown = iter(
+            track(batches, "generate", total=total, console=Console(stderr=True), disable=quiet, transient=True)
+        )
+        first = next(shown)
+        how = f"--temperature {temperature} --top-k {top_k} --top-p {top_p} --batch {batch} --seed {seed}"
+        made = {"command": f"lpm generate {Path(run).name} -n {n} --classes {classes!r} {how}"}
+        count = write_batches(out, chain([first], shown), schema=first.schema, provenance=made)
     typer.echo(f"wrote {count} events to {out}")

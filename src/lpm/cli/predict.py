@@ -33,28 +33,31 @@ def predict(
     from lpm.data.io import open_file
     from lpm.data.io.base import OnBad
     from lpm.data.io.parquet import write_batches
-    from lpm.data.samples import locate
     from lpm.model.checkpoint import load
     from lpm.recipes.apply import predict as answers
     from lpm.train.parallel import world
 
+    if out.suffix not in (".parquet", ".root"):
+        raise ValueError(f"{out}: expected a name that ends in .parquet or .root")
     if on_bad not in get_args(OnBad):
         raise ValueError(f"--on-bad: expected {' or '.join(get_args(OnBad))}, got {on_bad!r}")
     model = load(run)
-    with world(device) as place, open_file(locate(data), on_bad=cast(OnBad, on_bad)) as reader:
+    with world(device) as place, open_file(data, on_bad=cast(OnBad, on_bad)) as reader:
         model.to(place.device)
-        batches = (b.to(place.device) for b in reader.batches(size=batch))
-        found = (b.to("cpu") for b in answers(model, batches, data))
+        found = answers(model, reader.batches(size=batch), data)
         total = (len(reader) + batch - 1) // batch
         shown = iter(track(found, "predict", total=total, console=Console(stderr=True), disable=quiet, transient=True))
         first = next(shown, None)
         if first is None:
             raise ValueError(f"{data}: no events to predict")
-        made = {"command": f"lpm predict {run} {Path(data).name}"}
+        made = {"command": f"lpm predict {Path(run).name} {Path(data).name}"}
         if out.suffix == ".root":
             from lpm.data.io.root import write_root
 
             count = write_root(out, chain([first], shown), schema=first.schema)
         else:
             count = write_batches(out, chain([first], shown), schema=first.schema, provenance=made)
+        skipped = reader.skipped
     typer.echo(f"wrote {count} events with scores to {out}")
+    if skipped:
+        typer.echo(f"left out {skipped:,} events that cannot be used")

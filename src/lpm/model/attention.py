@@ -57,7 +57,7 @@ def plan(offsets: Tensor, grouped: bool | None = None) -> Plan:
     """Plan attention for events with the given (B + 1,) offsets.
 
     Args:
-        offsets: Starts of the events in the packed sequence.
+        offsets: Starts of the events in the packed sequence; every event holds at least one position.
         grouped: Force (or forbid) length groups; None lets the device decide.
     """
     lengths = offsets.diff()
@@ -90,9 +90,11 @@ def attend(qkv_S3HE: Tensor, plan: Plan, causal: bool, bias: Sequence[Tensor] | 
         bias: (G, H, L, L) added to the attention logits of each group, already minus infinity where nothing may be
             seen (see `pairs`); needs a plan with groups.
     """
-    if not plan.groups:
+    if plan.scatter is None:
         assert bias is None, "a bias needs a plan with groups"
         return _varlen(qkv_S3HE, plan, causal)
+    if not plan.groups:  # no events
+        return qkv_S3HE[:, 0]
     out = []
     for i, g in enumerate(plan.groups):
         q, k, v = qkv_S3HE[g.index].permute(2, 0, 3, 1, 4)

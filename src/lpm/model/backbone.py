@@ -97,7 +97,8 @@ class Block(nn.Module):
 
     def _qkv(self, x_SD: Tensor) -> Tensor:
         q, k, v = self.qkv(self.norm1(x_SD)).unflatten(-1, (3, self.config.heads, -1)).unbind(-3)
-        return torch.stack([self.norm_q(q), self.norm_k(k), v], -3)
+        # Norms in single precision; under autocast all three go on in half, which the packed kernel of CUDA needs.
+        return torch.stack([self.norm_q(q.float()).to(v.dtype), self.norm_k(k.float()).to(v.dtype), v], -3)
 
     def _mlp(self, x_SD: Tensor) -> Tensor:
         y = self.up(self.norm2(x_SD))

@@ -47,6 +47,10 @@ def resolve(run: str | Path) -> Path:
         return _SHIPPED / str(run)
     if path.suffix in _PICKLES:
         raise ValueError(f"{path}: pickled checkpoints are never loaded, they can run code; expected a run folder")
+    if (path / "recipe.json").is_file():
+        raise ValueError(
+            f"{run}: its training has not come to an end; go on with lpm train RECIPE --out {run} --resume"
+        )
     what = "no config.json in it" if path.is_dir() else "no such folder"
     raise ValueError(f"{run}: {what}; expected a run folder or one of the shipped models: {', '.join(shipped())}")
 
@@ -58,9 +62,16 @@ def save(model: Model, folder: Path, card: str) -> None:
         model: The trained model.
         folder: Of the run.
         card: Markdown: what it is, how it was made, how good it is.
+
+    Raises:
+        ValueError: If the folder cannot be written or the disk is full.
     """
-    with atomic_file(folder / "weights.safetensors") as path:
-        save_file({n: t.contiguous() for n, t in model.state_dict().items()}, path)
+    weights = folder / "weights.safetensors"
+    try:
+        with atomic_file(weights) as path:
+            save_file({n: t.contiguous() for n, t in model.state_dict().items()}, path)
+    except SafetensorError as error:
+        raise ValueError(f"cannot write {weights}: {error}; free space, then --resume saves it again") from error
     texts = {
         "schema.json": model.schema.to_json(),
         "card.md": card,

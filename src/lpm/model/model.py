@@ -121,8 +121,9 @@ class Model(nn.Module):
 
     def hidden(self, batch: Batch, streams: Streams, view: View) -> Hidden:
         """Hidden states of one forward pass over tokens as seen through `view`."""
-        layout = Layout.of({n: s.offsets for n, s in streams.items()}, len(self.prefix))
-        x_SD = self.prefix.new_empty(int(layout.offsets[-1]), self.prefix.shape[1])
+        counts = {n: len(s.ragged.values) for n, s in streams.items()}
+        layout = Layout.of({n: s.offsets for n, s in streams.items()}, len(self.prefix), counts)
+        x_SD = self.prefix.new_empty(layout.size, self.prefix.shape[1])
         prefix_BPD = self.prefix.expand(len(batch), -1, -1)
         if self.condition is not None and view.conditioned:
             prefix_BPD = torch.cat([prefix_BPD[:, :1] + self._said(batch)[:, None], prefix_BPD[:, 1:]], 1)
@@ -151,9 +152,8 @@ class Model(nn.Module):
         names = tuple(path.split(".")[1] for path in (c.pt, c.eta, c.phi))
         rows, at = gather_fields(batch, c.of, names).values, layout.rows[c.of]
         seen = torch.ones_like(at, dtype=torch.bool) if tokens.hidden is None else ~tokens.hidden
-        size = int(layout.offsets[-1])
-        kinematics = rows.new_zeros(size, 3).index_copy(0, at, rows)
-        return kinematics, seen.new_zeros(size).index_copy(0, at, seen)
+        kinematics = rows.new_zeros(layout.size, 3).index_copy(0, at, rows)
+        return kinematics, seen.new_zeros(layout.size).index_copy(0, at, seen)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Loss of each head for each event, {name: (B,)}. Heads with equal views share one pass."""

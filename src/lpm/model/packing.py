@@ -34,9 +34,19 @@ class Layout:
     rows: Mapping[str, Tensor]
     ends: Mapping[str, Tensor]
 
+    @property
+    def size(self) -> int:
+        """S, known without asking the device."""
+        return self.prefix.numel() + sum(len(r) for r in self.rows.values())
+
     @classmethod
-    def of(cls, offsets: Mapping[str, Tensor], prefix: int) -> Layout:
+    def of(cls, offsets: Mapping[str, Tensor], prefix: int, counts: Mapping[str, int] | None = None) -> Layout:
         """Lay out collections with the given (B + 1,) offsets behind `prefix` tokens an event.
+
+        Args:
+            offsets: Of each collection.
+            prefix: P.
+            counts: {collection: T} if known; else the device is asked, which waits for it.
 
         Example:
             >>> layout = Layout.of({"particle": torch.tensor([0, 2, 3])}, prefix=1)
@@ -49,7 +59,7 @@ class Layout:
         starts = torch.cat([some.new_zeros(1), per_event.cumsum(0)])
         rows, ends, at = {}, {}, starts[:-1] + prefix
         for name, o in offsets.items():
-            shift = torch.repeat_interleave(at - o[:-1], lengths[name])
+            shift = torch.repeat_interleave(at - o[:-1], lengths[name], output_size=counts[name] if counts else None)
             rows[name] = torch.arange(len(shift), device=o.device) + shift
             at = at + lengths[name]
             ends[name] = at - 1

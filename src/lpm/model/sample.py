@@ -71,7 +71,8 @@ def generate(
         seed: The same seed gives the same events.
 
     Yields:
-        Batches of the collection's decoded fields and, if `classes` is given, the field of the condition.
+        Batches of the collection's decoded fields and, if `classes` is given, the field of the condition; on the CPU,
+        wherever the model is.
 
     Raises:
         ValueError: If the model cannot generate, or was not conditioned on classes.
@@ -87,11 +88,13 @@ def generate(
     generator = torch.Generator().manual_seed(seed)
     was_training = model.training
     model.eval()
-    for start in range(0, n, config.batch):
-        size = min(config.batch, n - start)
-        part = None if classes is None else classes[start : start + size]
-        yield _grow(model, chosen, size, config, part, generator)
-    model.train(was_training)
+    try:
+        for start in range(0, n, config.batch):
+            size = min(config.batch, n - start)
+            part = None if classes is None else classes[start : start + size]
+            yield _grow(model, chosen, size, config, part, generator).to("cpu")
+    finally:
+        model.train(was_training)
 
 
 def chooser(config: SampleConfig, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
@@ -191,11 +194,11 @@ def _assemble(
     """Sort what grew step by step into events, and decode it."""
     tokenizer = model.tokenizer(name)
     collection = tokenizer.schema(model.schema)
-    alive = torch.cat([a for a, _, _ in grown]) if grown else torch.zeros(0, dtype=torch.int64)
+    alive = torch.cat([a for a, _, _ in grown]) if grown else model.prefix.new_zeros(0, dtype=torch.int64)
     order = alive.argsort(stable=True)
     lengths = torch.bincount(alive, minlength=size)
     if not grown:
-        rows = Ragged.from_lengths(torch.zeros(0, len(collection.fields)), lengths)
+        rows = Ragged.from_lengths(model.prefix.new_zeros(0, len(collection.fields)), lengths)
     elif grown[0][2] is not None:
         rows = Ragged.from_lengths(torch.cat([v for _, _, v in grown if v is not None])[order], lengths)
     else:

@@ -54,7 +54,7 @@ def predict(model: Model, batches: Iterable[Batch], source: str) -> Iterator[Bat
 
     Args:
         model: A trained model.
-        batches: Events.
+        batches: Events, on the CPU wherever the model is.
         source: Name of the file, for messages.
 
     Raises:
@@ -65,7 +65,7 @@ def predict(model: Model, batches: Iterable[Batch], source: str) -> Iterator[Bat
         raise ValueError(f"this model has no head that answers questions of events; it has: {', '.join(model.heads)}")
     for batch in batches:
         check_schema(model, batch.schema, source)
-        answers = model.predict(batch, names)
+        answers = {n: a.cpu() for n, a in model.predict(batch.to(model.prefix.device), names).items()}
         for name in names:
             head = model.head(name)
             if isinstance(head, Classify):

@@ -83,9 +83,11 @@ class Binned(Tokenizer):
         rows = reservoir.rows.sort(0).values
         if not len(rows):
             raise ValueError(f"cannot fit bins of {self.collection}: the data hold no rows of it")
-        at = round(self.config.tail * (len(rows) - 1))
         for i, (t, n) in enumerate(zip(self.config.fields, self.config.bins, strict=True)):
             column = rows[:, i][rows[:, i].isfinite()]
+            if not len(column):
+                raise ValueError(f"cannot fit bins of {self.paths[i]}: it has no finite value; drop the field")
+            at = round(self.config.tail * (len(column) - 1))
             low, high = column[at], column[-1 - at]
             if t.form == "category":
                 low, high = torch.tensor(-0.5), torch.tensor(n - 0.5)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lpm.data.samples import locate
+
 __all__ = ["atomic", "find_files"]
 
 
@@ -52,7 +54,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """All files meant by paths, folders (searched to the bottom) and patterns such as `data/*.root`.
+    """All files meant by paths, folders (searched to the bottom), patterns such as `data/*.root`, and `sample:NAME`.
 
     In folders, hidden files, notes (`.json`, `.md`, `.txt`, …), archives and unfinished files (`.tmp`, `.part`) are
     passed over: they lie beside data sets, but hold no events.
@@ -64,13 +66,17 @@ def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
         Files in the order given, each folder and pattern sorted by name, none twice.
 
     Raises:
-        ValueError: If one of the paths leads to no file.
+        ValueError: If one of the paths leads to no file, or there is no such sample.
+
+    Example:
+        >>> [f.name for f in find_files("sample:jets")]
+        ['jets.parquet']
     """
     if isinstance(paths, str | Path):
         paths = [paths]
     found: dict[Path, None] = {}
     for p in paths:
-        path = Path(p)
+        path = locate(p)
         if path.is_dir():
             hits = sorted(f for f in path.rglob("*") if f.is_file() and not _beside(f.relative_to(path)))
         elif path.exists():

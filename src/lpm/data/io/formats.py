@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from lpm.data.io.base import OnBad, Reader, explained
+from lpm.data.samples import locate
 
 __all__ = ["FORMATS", "READERS", "open_file"]
 
@@ -38,7 +39,7 @@ def open_file(path: str | Path, format: str = "auto", on_bad: OnBad = "stop", tr
     """Open one file of events.
 
     Args:
-        path: The file.
+        path: The file, or `sample:NAME` for a sample that comes with lpm.
         format: One of `FORMATS`; `auto` looks at the content, never at the name.
         on_bad: What to do with events that cannot be used: "stop" with an error, "skip" and count, or "keep" them.
         tree: Which tree, table or kind of jets, where a file holds several.
@@ -51,7 +52,7 @@ def open_file(path: str | Path, format: str = "auto", on_bad: OnBad = "stop", tr
         Traceback (most recent call last):
         ValueError: nowhere.root: no such file; check the path
     """
-    path = Path(path)
+    path = locate(path)
     if format not in FORMATS:
         raise ValueError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
     if on_bad not in get_args(OnBad):
