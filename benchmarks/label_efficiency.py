@@ -1,10 +1,12 @@
 """Pre-training pays: with few labels, a pre-trained body tells tops from QCD better than the same model from scratch.
 
+    python benchmarks/label_efficiency.py --pretrain 350   # a body that meets neither labels nor test jets
     python benchmarks/label_efficiency.py --body jets-base
 
 Both are the same architecture, trained on the same labelled jets for the same number of steps of 64 jets. The seed
 decides which jets have labels, the weights that are new, and the order. The test jets are the same for all, and no
-training on labels sees them; whether pre-training saw them (without a question asked) is said below the table.
+training on labels sees them. Whether pre-training met the same jets, and whether it was told their classes (as a body
+that generates by class is), is said below the table: only a body pre-trained without labels makes a fair comparison.
 `--longer 4` adds a model from scratch that trains four times as long, in case the given steps are too few for it.
 """
 
@@ -25,6 +27,7 @@ from lpm.model.checkpoint import load
 from lpm.model.heads import ClassifyConfig
 from lpm.model.model import ModelConfig
 from lpm.recipes import DataConfig, RunConfig, StartConfig
+from lpm.recipes import jets as jets_recipes
 from lpm.recipes.apply import predict
 from lpm.recipes.execute import execute
 from lpm.tasks.jets import TOP_GROUPS, top_labels
@@ -49,6 +52,16 @@ def auc(config: ModelConfig, start: str | None, labels: int, steps: int, seed: i
     return roc_auc(score, top_labels(test).numpy(), samples=2).value
 
 
+def pretrain(o: argparse.Namespace, rest: Batch, folder: Path) -> str:
+    """A body that learned to predict particles from all jets but the test jets, without any label."""
+    run = jets_recipes.base(o.size)
+    every = replace(run.train, steps=o.pretrain, lr=2e-3, warmup=max(1, o.pretrain // 10), ema=0.99, valid_every=0)
+    data = DataConfig(train=(f"{short(o.data)} without the test jets",), budget=5_000, held=0.0)
+    model = replace(run.model, condition=None)
+    execute(replace(run, train=replace(every, save_every=0), model=model, data=data), folder, batch=rest)
+    return str(folder)
+
+
 def row(labels: int, found: dict[str, list[float]]) -> tuple[Cell, ...]:
     """Means, and the difference of the two starts seed by seed in units of its standard error."""
     difference = mean(np.subtract(found[PRE], found[SCRATCH]).tolist())
@@ -60,32 +73,45 @@ def main() -> None:
     """Measure and record."""
     parser = options_of(__doc__ or "", seeds=5)
     parser.add_argument("--body", default="jets-base", help="pre-trained run")
+    parser.add_argument("--pretrain", type=int, default=0, help="steps of pre-training a body on the other jets")
+    parser.add_argument("--size", type=int, default=3, help="the dial of that body")
     parser.add_argument("--data", default="sample:jets", help="jets with labels of tops and QCD")
     parser.add_argument("--full", action="store_true", help="also at 10,000 labels")
     parser.add_argument("--test", type=int, default=1_500, help="test jets")
     parser.add_argument("--longer", type=int, default=1, help="also from scratch with so many times the steps")
     o = parser.parse_args()
-    steps = {n: s for n, s in STEPS.items() if o.full or n < max(STEPS)}
+    o.at = {n: s for n, s in STEPS.items() if o.full or n < max(STEPS)}
     if o.quick:
-        o.seeds, o.test, steps = 2, 100, {50: 2}
+        o.seeds, o.test, o.at = 2, 100, {50: 2}
     record = Record(o, "Pre-training pays where labels are few.")
+    with tempfile.TemporaryDirectory() as folder:
+        fill(record, o, Path(folder))
+    record.save()
+
+
+def fill(record: Record, o: argparse.Namespace, folder: Path) -> None:
+    """Split the jets, pre-train if asked for, train both starts, and put what was found into the record."""
     jets = record.read(o.data)
-    jets = jets[top_labels(jets) >= 0]
-    order = torch.randperm(len(jets), generator=torch.Generator().manual_seed(0))
-    test, rest = jets[order[: o.test]], jets[order[o.test :]]
+    known = (top_labels(jets) >= 0).nonzero()[:, 0]
+    picked = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[: o.test]]
+    held = torch.zeros(len(jets), dtype=torch.bool).index_fill(0, picked, True)
+    test, rest = jets[held], jets[~held]
+    if o.pretrain:
+        o.body = pretrain(o, rest, folder / "body")
     head = ClassifyConfig(target="jet.label", classes=tuple(TOP_GROUPS), groups=TOP_GROUPS)
-    config = replace(load(o.body).config, heads={"label": head}, condition=None)
-    found = {n: measure(config, n, s, o, rest, test) for n, s in steps.items()}
-    names = list(next(iter(found.values())))
-    columns = ("labels", *names, f"{PRE} − {SCRATCH}", "in standard errors")
+    body = load(o.body).config
+    told = f"told {body.condition.field} of each jet" if body.condition else "without labels"
+    config = replace(body, heads={"label": head}, condition=None)
+    found = {n: measure(config, n, s, o, rest, test) for n, s in o.at.items()}
+    columns = ("labels", *next(iter(found.values())), f"{PRE} − {SCRATCH}", "in standard errors")
     title = f"AUC of top against QCD, mean ± standard error over {o.seeds} seeds"
     record.tables = [Table(title, columns, [row(n, f) for n, f in found.items()])]
     record.notes = [
-        f"{len(test):,} test jets; steps of 64 jets: {', '.join(f'{s} at {n:,} labels' for n, s in steps.items())}.",
-        f"The body `{short(o.body)}` was pre-trained on {', '.join(trained_on(o.body))}.",
+        f"{len(test):,} test jets; steps of 64 jets: {', '.join(f'{s} at {n:,} labels' for n, s in o.at.items())}.",
+        f"The body `{short(o.body)}` was pre-trained on {', '.join(trained_on(o.body))}, {told}"
+        + (f", for {o.pretrain:,} steps." if o.pretrain else "."),
     ]
     record.more["curve"] = curve(found)
-    record.save()
 
 
 def measure(

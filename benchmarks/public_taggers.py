@@ -51,7 +51,7 @@ def tune(
     lower = 1.0 if "heads" in parts else 0.8
     train = TrainConfig(steps=o.steps, lr=o.lr, warmup=o.steps // 10, ema=0.95, weight_decay=0.1, layer_decay=lower)
     run = RunConfig(
-        name="public", data=DataConfig(train=("public jets",), most=64, held=0.01), model=config, train=train,
+        name="public", data=DataConfig(train=("public jets",), most=64, held=0.0), model=config, train=train,
         start=StartConfig(run=start, parts=parts), seed=seed,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:

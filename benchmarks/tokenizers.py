@@ -1,6 +1,6 @@
 """What each tokenizer keeps of a jet: resolution of fields, of jet mass and substructure after decoding, codebook use.
 
-    python benchmarks/tokenizers.py --steps 600
+    python benchmarks/tokenizers.py --steps 300
 
 Constants and codebooks are fitted on the first 80% of the jets (in random order), everything is measured on the rest.
 The resolution is half the width of the central 68% of decoded − true and the bias its median, relative for momenta and
@@ -102,11 +102,9 @@ def main() -> None:
     """Fit, measure and record."""
     parser = options_of(__doc__ or "")
     parser.add_argument("--data", default="sample:jets")
-    parser.add_argument(
-        "--codes", type=int, nargs="+", default=[512, 8_192], help="sizes of vector-quantised codebooks"
-    )
-    parser.add_argument("--steps", type=int, default=600, help="training steps of learned codes")
-    parser.add_argument("--budget", type=int, default=8_192, help="particles in a training batch")
+    parser.add_argument("--codes", type=int, nargs="+", default=[512, 8_192], help="sizes of codebooks (VQ)")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of learned codes")
+    parser.add_argument("--budget", type=int, default=4_096, help="particles in a training batch")
     parser.add_argument("--most", type=int, default=0, help="use only the first jets; 0 for all")
     o = parser.parse_args()
     if o.quick:

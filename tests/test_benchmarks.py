@@ -90,6 +90,11 @@ def test_label_efficiency(shard: Path, body: Path, start: Start) -> None:
     assert (row[3]["high"] - row[3]["low"]) / 2 == pytest.approx(error)
 
 
+def test_label_efficiency_pretrains_a_body_that_meets_no_label(shard: Path, start: Start) -> None:
+    record = start("label_efficiency", "--pretrain", 1, "--size", 2, "--data", shard)
+    assert "jets.parquet without the test jets, without labels" in record["notes"][1]
+
+
 def test_generation(shard: Path, body: Path, start: Start) -> None:
     record = start("generation", body, "--truth", shard)
     table = record["tables"][0]
