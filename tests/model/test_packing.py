@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from jaxtyping import TypeCheckError
 
 from lpm.data.batch import Batch
 from lpm.model.attention import attend, plan
@@ -85,3 +86,10 @@ def test_layout_knows_its_size_without_asking_the_device() -> None:
     asked, told = Layout.of(offsets, prefix=2), Layout.of(offsets, prefix=2, counts={"a": 2, "b": 3})
     assert asked.size == told.size == int(asked.offsets[-1])
     assert all(torch.equal(asked.rows[n], told.rows[n]) for n in offsets)
+
+
+def test_shapes_are_checked_under_pytest() -> None:
+    with pytest.raises(TypeCheckError, match="qkv_S3HE"):
+        attend(torch.randn(5, 2, 2, 8), plan(torch.tensor([0, 5])), causal=True)
+    with pytest.raises(TypeCheckError, match="parameters of"):
+        pair_features(torch.rand(4, 3), torch.rand(5, 3))

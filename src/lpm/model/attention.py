@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 __all__ = ["Group", "Plan", "attend", "plan"]
@@ -32,8 +33,8 @@ class Group:
         valid: (G, L) True where a row exists.
     """
 
-    index: Tensor
-    valid: Tensor
+    index: Int[Tensor, "G L"]
+    valid: Bool[Tensor, "G L"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +49,12 @@ class Plan:
     """
 
     groups: tuple[Group, ...]
-    offsets: Tensor
+    offsets: Int[Tensor, " starts"]
     longest: int
-    scatter: Tensor | None
+    scatter: Int[Tensor, " S"] | None
 
 
-def plan(offsets: Tensor, grouped: bool | None = None) -> Plan:
+def plan(offsets: Int[Tensor, " starts"], grouped: bool | None = None) -> Plan:
     """Plan attention for events with the given (B + 1,) offsets.
 
     Args:
@@ -80,7 +81,12 @@ def plan(offsets: Tensor, grouped: bool | None = None) -> Plan:
     return Plan(tuple(groups), offsets.int(), int(lengths.max()) if len(lengths) else 0, scatter)
 
 
-def attend(qkv_S3HE: Tensor, plan: Plan, causal: bool, bias: Sequence[Tensor] | None = None) -> Tensor:
+def attend(
+    qkv_S3HE: Float[Tensor, "S 3 H E"],
+    plan: Plan,
+    causal: bool,
+    bias: Sequence[Float[Tensor, "_ H _ _"]] | None = None,
+) -> Float[Tensor, "S H E"]:
     """Scaled dot-product attention within each event, (S, 3, H, E) to (S, H, E).
 
     Args:

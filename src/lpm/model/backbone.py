@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lpm.model.attention import Plan, attend
@@ -110,14 +111,26 @@ class Block(nn.Module):
         out: Tensor = self.down(y)
         return out
 
-    def forward(self, x_SD: Tensor, plan: Plan, causal: bool, bias: list[Tensor] | None = None) -> Tensor:
+    def forward(
+        self,
+        x_SD: Float[Tensor, "S D"],
+        plan: Plan,
+        causal: bool,
+        bias: list[Float[Tensor, "_ H _ _"]] | None = None,
+    ) -> Float[Tensor, "S D"]:
         """Hidden states (S, D) of a packed batch."""
         y_SHE = attend(self._qkv(x_SD), plan, causal, bias)
         x_SD = x_SD + self.drop(self.out(y_SHE.flatten(1)))
         out: Tensor = x_SD + self.drop(self._mlp(x_SD))
         return out
 
-    def step(self, x_BD: Tensor, kv_2BHAE: Tensor, at: int, bias_BHA: Tensor | None = None) -> Tensor:
+    def step(
+        self,
+        x_BD: Float[Tensor, "B D"],
+        kv_2BHAE: Float[Tensor, "2 B H capacity E"],
+        at: int,
+        bias_BHA: Float[Tensor, "B H A"] | None = None,
+    ) -> Float[Tensor, "B D"]:
         """Hidden state (B, D) of one more position of each event; its key and value are stored at place `at`."""
         q_BHE, k_BHE, v_BHE = self._qkv(x_BD).unbind(-3)
         kv_2BHAE[0, :, :, at], kv_2BHAE[1, :, :, at] = k_BHE, v_BHE
@@ -144,14 +157,22 @@ class Backbone(nn.Module):
                 scale = (2 * config.depth) ** -0.5 if name.endswith(("out.weight", "down.weight")) else 1.0
                 nn.init.normal_(p, std=scale * p.shape[1] ** -0.5)
 
-    def forward(self, x_SD: Tensor, plan: Plan, causal: bool, bias: list[Tensor] | None = None) -> Tensor:
+    def forward(
+        self,
+        x_SD: Float[Tensor, "S D"],
+        plan: Plan,
+        causal: bool,
+        bias: list[Float[Tensor, "_ H _ _"]] | None = None,
+    ) -> Float[Tensor, "S D"]:
         """Hidden states (S, D) of embedded tokens (S, D)."""
         for block in self.blocks:
             x_SD = block(x_SD, plan, causal, bias)
         out: Tensor = self.norm(x_SD)
         return out
 
-    def step(self, x_BD: Tensor, cache: Cache, bias_BHA: Tensor | None = None) -> Tensor:
+    def step(
+        self, x_BD: Float[Tensor, "B D"], cache: Cache, bias_BHA: Float[Tensor, "B H A"] | None = None
+    ) -> Float[Tensor, "B D"]:
         """Hidden state (B, D) of one more position of each event; equal to `forward` with `causal=True`."""
         for block, kv in zip(self.blocks, cache.kv, strict=True):
             assert isinstance(block, Block)

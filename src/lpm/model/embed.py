@@ -6,6 +6,7 @@ Shapes: T tokens of one collection, F features, K code columns, D width, B event
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lpm.tokens import Tokens
@@ -42,7 +43,7 @@ class Embed(nn.Module):
         self.kind = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.rank.weight, std=0.5)
 
-    def content(self, features: Tensor | None, codes: Tensor | None) -> Tensor:
+    def content(self, features: Float[Tensor, "T F"] | None, codes: Int[Tensor, "T K"] | None) -> Float[Tensor, "T D"]:
         """(T, D) vectors of visible tokens."""
         if self.continuous:
             x_TD: Tensor = self.net(features)
@@ -52,7 +53,7 @@ class Embed(nn.Module):
             x_TD = self.table(codes + self.starts).sum(1)
         return x_TD + self.kind
 
-    def forward(self, tokens: Tokens) -> Tensor:
+    def forward(self, tokens: Tokens) -> Float[Tensor, "T D"]:
         """(T, D) vectors of all tokens."""
         x_TD = self.content(tokens.features, tokens.codes)
         if tokens.hidden is None:
@@ -75,7 +76,7 @@ class Condition(nn.Module):
         self.table, self.drop = nn.Embedding(classes + 1, width), drop
         nn.init.normal_(self.table.weight, std=0.5)
 
-    def forward(self, classes_B: Tensor) -> Tensor:
+    def forward(self, classes_B: Float[Tensor, " B"]) -> Float[Tensor, "B D"]:
         """(B, D) vectors of class indices, NaN or negative where not known."""
         index_B = torch.where(classes_B.isfinite() & (classes_B >= 0), classes_B + 1, 0).long()
         if self.training and self.drop:

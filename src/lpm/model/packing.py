@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lpm.data.batch import Ragged
@@ -29,8 +30,8 @@ class Layout:
         ends: {collection: (B,)} position of the last row of each event, or of what precedes it if there is none.
     """
 
-    offsets: Tensor
-    prefix: Tensor
+    offsets: Int[Tensor, " starts"]
+    prefix: Int[Tensor, "B P"]
     rows: Mapping[str, Tensor]
     ends: Mapping[str, Tensor]
 
@@ -70,30 +71,30 @@ class Layout:
 class Hidden:
     """Hidden states of the packed sequence, x (S, D)."""
 
-    x: Tensor
+    x: Float[Tensor, "S D"]
     layout: Layout
 
     @property
-    def event(self) -> Tensor:
+    def event(self) -> Float[Tensor, "B D"]:
         """(B, D) state of the event token."""
         return self.x[self.layout.prefix[:, 0]]
 
     @property
-    def pooled(self) -> Tensor:
+    def pooled(self) -> Float[Tensor, "B D"]:
         """(B, D) state of the event token plus the mean of all positions of the event.
 
         In a causal pre-training the event token learns to gather nothing; the mean makes what the rows know usable.
         """
         return self.event + Ragged(self.x, self.layout.offsets).mean()
 
-    def of(self, name: str) -> Tensor:
+    def of(self, name: str) -> Float[Tensor, "T D"]:
         """(T, D) state of each row."""
         return self.x[self.layout.rows[name]]
 
-    def before(self, name: str) -> Tensor:
+    def before(self, name: str) -> Float[Tensor, "T D"]:
         """(T, D) state one position before each row: what predicts it in a causal view."""
         return self.x[self.layout.rows[name] - 1]
 
-    def end(self, name: str) -> Tensor:
+    def end(self, name: str) -> Float[Tensor, "B D"]:
         """(B, D) state of the last row: what predicts, in a causal view, that no further row follows."""
         return self.x[self.layout.ends[name]]

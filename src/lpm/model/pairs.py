@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lpm.model.attention import Group, Plan
@@ -45,7 +46,7 @@ class PairBiasConfig:
     width: int = 32
 
 
-def pair_features(a: Tensor, b: Tensor) -> Tensor:
+def pair_features(a: Float[Tensor, "*#n 3"], b: Float[Tensor, "*#n 3"]) -> Float[Tensor, "*#n 4"]:
     """(ln Δ, ln kT, ln z, ln m²) of particles a and b, each (..., 3): pt, eta, phi. Returns (..., 4).
 
     Example:
@@ -75,13 +76,15 @@ class PairBias(nn.Module):
         # The last layer starts at zero, so that a bias added to a trained body changes nothing at first.
         self.net = nn.Sequential(nn.Linear(4, config.width), nn.GELU(), zero_linear(config.width, heads))
 
-    def pair(self, a: Tensor, b: Tensor) -> Tensor:
+    def pair(self, a: Float[Tensor, "*#n 3"], b: Float[Tensor, "*#n 3"]) -> Float[Tensor, "*#n H"]:
         """(..., H) bias between particles (..., 3)."""
         # Features span several units; a constant divisor, unlike batch statistics, keeps events independent.
         out: Tensor = self.net(pair_features(a, b) / 4)
         return out
 
-    def forward(self, kinematics_S3: Tensor, real_S: Tensor, plan: Plan, causal: bool) -> list[Tensor]:
+    def forward(
+        self, kinematics_S3: Float[Tensor, "S 3"], real_S: Bool[Tensor, " S"], plan: Plan, causal: bool
+    ) -> list[Float[Tensor, "_ H _ _"]]:
         """One (G, H, L, L) bias a group, minus infinity where a position must not look.
 
         Args:

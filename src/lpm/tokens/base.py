@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lpm.data.batch import Batch, Ragged
@@ -28,10 +29,10 @@ class Tokens:
         hidden: (T,) bool, True where a view has removed the content, or None if nothing is hidden.
     """
 
-    offsets: Tensor
-    features: Tensor | None = None
-    codes: Tensor | None = None
-    hidden: Tensor | None = None
+    offsets: Int[Tensor, " starts"]
+    features: Float[Tensor, "T F"] | None = None
+    codes: Int[Tensor, "T K"] | None = None
+    hidden: Bool[Tensor, " T"] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -44,7 +45,7 @@ class Tokens:
             raise ValueError("tokens hold neither features nor codes")
         return Ragged(values, self.offsets)
 
-    def hide(self, hidden: Tensor) -> Tokens:
+    def hide(self, hidden: Bool[Tensor, " T"]) -> Tokens:
         """The same tokens with (T,) `hidden` marking those whose content is removed."""
         return replace(self, hidden=hidden)
 
@@ -85,7 +86,9 @@ class Tokenizer(nn.Module):
         """
         raise NotImplementedError
 
-    def complete(self, codes: Tensor, generator: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+    def complete(
+        self, codes: Int[Tensor, "T K"], generator: torch.Generator
+    ) -> tuple[Float[Tensor, "T fields"] | None, Float[Tensor, "T F"] | None]:
         """Values (T, len(paths)) and features (T, width) of sampled codes (T, K), as far as single tokens have them.
 
         While sampling, the features are the next input. A tokenizer whose codes mean something only in their context

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lpm.data.batch import Batch
@@ -26,7 +27,7 @@ class Head(nn.Module):
 
     view: View
 
-    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Tensor:
+    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
         """(B,) loss of each event; 0 for an event that does not hold the answer."""
         raise NotImplementedError
 
@@ -35,7 +36,9 @@ class Head(nn.Module):
         raise NotImplementedError
 
 
-def class_index(batch: Batch, target: str, classes: tuple[str, ...], groups: Mapping[str, tuple[str, ...]]) -> Tensor:
+def class_index(
+    batch: Batch, target: str, classes: tuple[str, ...], groups: Mapping[str, tuple[str, ...]]
+) -> Int[Tensor, " B"]:
     """(B,) index into `classes` of each event's category, -1 where it is not known or not asked for.
 
     Categories are matched by name, never by number, so data sets that number them differently train one head.

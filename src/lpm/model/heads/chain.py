@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lpm.model.layers import zero_linear
@@ -50,7 +51,7 @@ class CodeChain(nn.Module):
         out: Tensor = self.outs[k](self.norms[k](h_TD))
         return out.float()
 
-    def loss(self, h_TD: Tensor, codes_TK: Tensor) -> Tensor:
+    def loss(self, h_TD: Float[Tensor, "T D"], codes_TK: Int[Tensor, "T K"]) -> Float[Tensor, " T"]:
         """(T,) negative log-probability in nats of the given codes."""
         total_T = h_TD.new_zeros(len(h_TD), dtype=torch.float32)
         for k in range(len(self.vocab)):
@@ -59,7 +60,7 @@ class CodeChain(nn.Module):
                 h_TD = h_TD + self.tables[k](codes_TK[:, k])
         return total_T
 
-    def sample(self, h_TD: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
+    def sample(self, h_TD: Float[Tensor, "T D"], draw: Callable[[Tensor], Tensor]) -> Int[Tensor, "T K"]:
         """(T, K) codes, each column drawn by `draw` from its (T, V) logits."""
         codes = []
         for k in range(len(self.vocab)):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from lpm.data.batch import Batch
@@ -46,17 +47,17 @@ class Classify(Head):
         super().__init__()
         self.config, self.out = config, zero_linear(width, len(config.classes))
 
-    def logits(self, hidden: Hidden) -> Tensor:
+    def logits(self, hidden: Hidden) -> Float[Tensor, "B C"]:
         """(B, C) log-odds."""
         out: Tensor = self.out(hidden.pooled)
         return out
 
-    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Tensor:
+    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
         """(B,) cross entropy in nats."""
         index_B = class_index(batch, self.config.target, self.config.classes, self.config.groups)
         return F.cross_entropy(self.logits(hidden), index_B, ignore_index=-1, reduction="none")
 
     @torch.no_grad()
-    def predict(self, hidden: Hidden, streams: Streams) -> Tensor:
+    def predict(self, hidden: Hidden, streams: Streams) -> Float[Tensor, "B C"]:
         """(B, C) probabilities."""
         return self.logits(hidden).float().softmax(1)

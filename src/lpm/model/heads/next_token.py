@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lpm.data.batch import Batch, Ragged
@@ -56,7 +57,7 @@ class NextToken(Head):
         self.chain, self.stop = CodeChain(width, vocab), zero_linear(width, 1)
         nn.init.constant_(self.stop.bias, -3.0)  # about one end in twenty tokens
 
-    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Tensor:
+    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
         """(B,) negative log-likelihood of the event in nats, divided by `typical`."""
         tokens, of = streams[self.config.of], self.config.of
         assert tokens.codes is not None
@@ -65,15 +66,15 @@ class NextToken(Head):
         end_B = F.softplus(-self.stop(hidden.end(of))[:, 0].float())
         return (Ragged(more_T, tokens.offsets).sum() + end_B) / self.config.typical
 
-    def predict(self, hidden: Hidden, streams: Streams) -> Tensor:
+    def predict(self, hidden: Hidden, streams: Streams) -> Float[Tensor, " T"]:
         """(T,) negative log-probability of each token: how surprising each particle is."""
         tokens = streams[self.config.of]
         assert tokens.codes is not None
         return self.chain.loss(hidden.before(self.config.of), tokens.codes)
 
     def sample(
-        self, h_BD: Tensor, draw: Callable[[Tensor], Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+        self, h_BD: Float[Tensor, "B D"], draw: Callable[[Tensor], Tensor], generator: torch.Generator
+    ) -> tuple[Int[Tensor, "B K"], Bool[Tensor, " B"]]:
         """Codes (B, K) of the next token of each event, and (B,) whether the event has ended instead."""
         p_B = torch.sigmoid(self.stop(h_BD)[:, 0].float())
         ended_B = torch.rand(p_B.shape, generator=generator).to(p_B.device) < p_B

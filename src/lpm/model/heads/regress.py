@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from lpm.data.batch import Batch
@@ -53,7 +54,7 @@ class Regress(Head):
         mean_B, raw_B = self.out(hidden.pooled).float().unbind(1)
         return mean_B, F.softplus(raw_B) + 1e-3
 
-    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Tensor:
+    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
         """(B,) negative log-likelihood of the standardised, transformed value; 0 where it is not known."""
         if self.config.target not in batch.schema:
             return hidden.event.new_zeros(len(batch))
@@ -64,7 +65,7 @@ class Regress(Head):
         return torch.where(known_B, 0.5 * pull_B**2 + std_B.log() + 0.5 * math.log(2 * math.pi), 0.0)
 
     @torch.no_grad()
-    def predict(self, hidden: Hidden, streams: Streams) -> Tensor:
+    def predict(self, hidden: Hidden, streams: Streams) -> Float[Tensor, "B 3"]:
         """(B, 3): median, and the ends of the central 68% interval, in the field's unit."""
         mean_B, std_B = self._normal(hidden)
         u_B3 = torch.stack([mean_B, mean_B - std_B, mean_B + std_B], 1) * self.config.spread + self.config.centre

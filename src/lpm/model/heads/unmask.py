@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lpm.data.batch import Batch
@@ -48,7 +49,7 @@ class Unmask(Head):
         self.config, self.view = config, Masked(of=config.of, fraction=config.fraction)
         self.chain = CodeChain(width, vocab)
 
-    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Tensor:
+    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
         """(B,) nats a hidden token; 0 for an event in which nothing was hidden."""
         tokens = streams[self.config.of]
         assert tokens.hidden is not None
@@ -59,7 +60,7 @@ class Unmask(Head):
         count_B = zeros_B.index_add(0, event_U, torch.ones_like(loss_U))
         return zeros_B.index_add(0, event_U, loss_U) / count_B.clamp_min(1)
 
-    def predict(self, hidden: Hidden, streams: Streams) -> Tensor:
+    def predict(self, hidden: Hidden, streams: Streams) -> Float[Tensor, " T"]:
         """(T,) negative log-probability of each token."""
         tokens = streams[self.config.of]
         assert tokens.codes is not None
