@@ -20,10 +20,10 @@ def train(
     valid: Annotated[list[str] | None, typer.Option(help="Validation files; else a share is held out.")] = None,
     size: Annotated[int, typer.Option(help="The one dial: width, depth, heads, rate and horizon.", min=1)] = 4,
     start: Annotated[str | None, typer.Option(help="Run or shipped model whose body to fine-tune.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Decides everything random; else as in the recipe.")] = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="Any field: --set train.steps=500")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, by its own recipe.")] = False,
     tiny: Annotated[bool, typer.Option("--tiny", help="Two steps of the smallest twin, to see that all fits.")] = False,
     mlflow: Annotated[bool, typer.Option("--mlflow", help="Also log to MLflow.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log to TensorBoard.")] = False,
@@ -34,6 +34,7 @@ def train(
     Raises:
         ValueError: If the recipe, a setting or the data do not fit.
     """
+    import os
     from dataclasses import replace
 
     from lpm.cli.progress import training
@@ -44,7 +45,8 @@ def train(
     if resume:
         config = read_recipe(out)
     else:
-        config = replace(_config(recipe, data, valid, size, start), seed=seed)
+        config = _config(recipe, data, valid, size, start)
+        config = config if seed is None else replace(config, seed=seed)
         if tiny:
             from lpm.recipes.jets import tiny as shrink
 
@@ -54,9 +56,20 @@ def train(
         if not equal:
             raise ValueError(f"--set {entry}: expected FIELD=VALUE, such as --set train.steps=500")
         config = set_path(config, path, text)
-    with training(config.name, quiet=quiet) as bar, also(out, bar, mlflow=mlflow, tensorboard=tensorboard) as tell:
-        execute(config, out, resume=resume, device=device, tell=tell)
-    typer.echo(f"trained {config.name}: {out}. Next: lpm report {out}")
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun, one speaks
+    mlflow, tensorboard = mlflow and first, tensorboard and first
+    try:
+        with (
+            training(config.name, quiet=quiet or not first) as bar,
+            also(out, bar, mlflow=mlflow, tensorboard=tensorboard) as tell,
+        ):
+            execute(config, out, resume=resume, device=device, tell=tell)
+    except KeyboardInterrupt:
+        if first:
+            typer.echo(f"lpm: interrupted; go on with: lpm train {recipe} --out {out} --resume", err=True)
+        raise typer.Exit(130) from None
+    if first:
+        typer.echo(f"trained {config.name}: {out}. Next: lpm report {out}")
 
 
 def _config(recipe: str, data: list[str] | None, valid: list[str] | None, size: int, start: str | None) -> RunConfig:

@@ -17,7 +17,7 @@ def also(folder: Path, tell: Record, *, mlflow: bool = False, tensorboard: bool 
     """A record that passes every event to `tell`, and its losses and rates to the trackers asked for.
 
     Args:
-        folder: TensorBoard writes to its `tensorboard`, MLflow to its `mlflow.db` unless `MLFLOW_TRACKING_URI` is set.
+        folder: TensorBoard writes to its `tensorboard`, MLflow to its `mlflow` unless `MLFLOW_TRACKING_URI` is set.
         tell: Where events go anyway.
         mlflow: Copy to MLflow.
         tensorboard: Copy to TensorBoard.
@@ -57,7 +57,9 @@ def _mlflow(folder: Path) -> Iterator[Record]:
     import mlflow
 
     if "MLFLOW_TRACKING_URI" not in os.environ:
-        mlflow.set_tracking_uri(f"sqlite:///{(folder / 'mlflow.db').absolute()}")
+        # Plain files: a data base would need packages that the small client does not bring.
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        mlflow.set_tracking_uri((folder / "mlflow").absolute().as_uri())
     mlflow.set_experiment("lpm")
     with mlflow.start_run(run_name=folder.name):
 

@@ -1,0 +1,55 @@
+"""`lpm train` as a user meets it: settings reach the run, an interrupted one says how to go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+COMMAND = [sys.executable, "-c", "from lpm.cli.main import main; main()", "train"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def train(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, words)], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+
+def test_low_rank_and_layer_decay_by_set(tmp_path: Path) -> None:
+    """The frozen body moves only by what the low-rank additions were merged into it."""
+    base, top = tmp_path / "base", tmp_path / "top"
+    made = train("jets.base", "--tiny", "--out", base, "--quiet", "--seed", "3")
+    assert made.returncode == 0, made.stderr
+    words = ["jets.top", "--tiny", "--out", top, "--start", base, "--quiet"]
+    made = train(*words, "--set", "start.rank=4", "--set", "train.layer_decay=0.5")
+    assert made.returncode == 0, made.stderr
+    recipe = json.loads((top / "recipe.json").read_text())
+    assert (recipe["start"]["rank"], recipe["train"]["layer_decay"]) == (4, 0.5)
+    a, b = (load_file(p / "weights.safetensors") for p in (base, top))
+    assert torch.equal(a["backbone.norm.weight"], b["backbone.norm.weight"])
+    change = (b["backbone.blocks.0.up.weight"] - a["backbone.blocks.0.up.weight"]).double()
+    assert 0 < torch.linalg.matrix_rank(change, rtol=1e-3) <= 4
+    assert str(tmp_path) not in (top / "card.md").read_text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child alone")
+def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
+    words = ["jets.base", "--size", "1", "--out", str(tmp_path / "run"), "--quiet", "--set", "data.budget=500"]
+    process = subprocess.Popen([*COMMAND, *words], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    record, end = tmp_path / "run" / "run.jsonl", time.monotonic() + 120
+    while not (record.is_file() and '"event": "step"' in record.read_text()):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.strip().splitlines() == [
+        f"lpm: interrupted; go on with: lpm train jets.base --out {tmp_path / 'run'} --resume"
+    ]
+    assert (tmp_path / "run" / "training" / "state.json").is_file()
