@@ -21,7 +21,7 @@ def test_cached_steps_equal_a_full_pass(pairs: bool, toy_jets: Callable[..., Bat
     model = build(replace(CONFIG, pairs=CONFIG.pairs if pairs else None, condition=None), toy_jets(100)).eval()
     streams = model.encode(batch)
     full = model.hidden(batch, streams, model.head("next").view).x
-    cache = Cache(model.config.backbone, 1, len(full), model.prefix)
+    cache = Cache(model.config.backbone, 1, model.prefix)
     bias = _GrowingBias(model, "particle", 1)
     steps = [model.backbone.step(x[None], cache, bias.next(None)) for x in model.prefix]
     embedded = model.embeds["particle"](streams["particle"])

@@ -67,20 +67,31 @@ class BackboneConfig:
 class Cache:
     """Keys and values of the positions seen so far, of events that grow in step.
 
+    Room is made as it is needed, by half as much again, and only what is used is ever moved: memory traffic, not
+    arithmetic, is what sampling costs.
+
     Args:
         config: The backbone's.
         events: Number of events.
-        capacity: Positions at most.
         like: A tensor of the device and type to use.
     """
 
-    def __init__(self, config: BackboneConfig, events: int, capacity: int, like: Tensor) -> None:
-        shape = (config.depth, 2, events, config.heads, capacity, config.width // config.heads)
+    def __init__(self, config: BackboneConfig, events: int, like: Tensor) -> None:
+        shape = (config.depth, 2, events, config.heads, 16, config.width // config.heads)
         self.kv, self.length = like.new_empty(shape), 0
 
     def keep(self, events: Tensor) -> None:
         """Drop all events but those at the given int64 places."""
-        self.kv = self.kv[:, :, events]
+        self._move(self.kv[:, :, :, :, : self.length][:, :, events], self.kv.shape[4])
+
+    def reserve(self) -> None:
+        """Make room for one more position."""
+        if self.length == self.kv.shape[4]:
+            self._move(self.kv, self.length * 3 // 2)
+
+    def _move(self, used: Tensor, capacity: int) -> None:
+        self.kv = used.new_empty((*used.shape[:4], capacity, used.shape[5]))
+        self.kv[:, :, :, :, : used.shape[4]] = used
 
 
 class Block(nn.Module):
@@ -174,6 +185,7 @@ class Backbone(nn.Module):
         self, x_BD: Float[Tensor, "B D"], cache: Cache, bias_BHA: Float[Tensor, "B H A"] | None = None
     ) -> Float[Tensor, "B D"]:
         """Hidden state (B, D) of one more position of each event; equal to `forward` with `causal=True`."""
+        cache.reserve()
         for block, kv in zip(self.blocks, cache.kv, strict=True):
             assert isinstance(block, Block)
             x_BD = block.step(x_BD, kv, cache.length, bias_BHA)

@@ -22,6 +22,9 @@ from lpm.tokens import Tokens
 
 __all__ = ["SampleConfig", "generate"]
 
+KEPT = 0.8
+"""Ended events ride along until less than this share is still growing: moving the cache costs more than they do."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig:
@@ -130,22 +133,25 @@ def _grow(
     name = head.config.of
     tokenizer, embed, draw = model.tokenizer(name), model.embeds[name], chooser(config, generator)
     assert isinstance(embed, Embed)
-    cache = Cache(model.backbone.config, size, len(model.prefix) + config.longest, model.prefix)
+    cache = Cache(model.backbone.config, size, model.prefix)
     bias = _GrowingBias(model, name, size)
-    alive = torch.arange(size, device=model.prefix.device)
+    event = torch.arange(size, device=model.prefix.device)
+    growing = torch.ones_like(event, dtype=torch.bool)
     h_BD = _begin(model, cache, size, classes, bias)
     grown: list[tuple[Tensor, Tensor, Tensor | None]] = []
     for _ in range(config.longest):
         codes_BK, ended_B = head.sample(h_BD, draw, generator)
-        keep = (~ended_B).nonzero()[:, 0]
-        if len(keep) == 0:
+        growing = growing & ~ended_B
+        count = int(growing.sum())
+        if count == 0:
             break
-        if len(keep) < len(alive):
-            alive, codes_BK = alive[keep], codes_BK[keep]
+        if count < KEPT * len(event):
+            keep = growing.nonzero()[:, 0]
+            event, codes_BK, growing = event[keep], codes_BK[keep], growing[keep]
             cache.keep(keep)
             bias.keep(keep)
         values, features = tokenizer.complete(codes_BK, generator)
-        grown.append((alive, codes_BK, values))
+        grown.append((event[growing], codes_BK[growing], None if values is None else values[growing]))
         x_BD = embed.content(features, codes_BK)
         h_BD = model.backbone.step(x_BD, cache, bias.next(values))
     return _assemble(model, name, size, grown, classes)

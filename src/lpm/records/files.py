@@ -25,8 +25,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.touch()
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror}; choose a folder that you may write to") from error
+    mode = temporary.stat().st_mode
     try:
         yield temporary
+        temporary.chmod(mode)  # some writers make files that only their owner may read
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
