@@ -86,3 +86,11 @@ def test_the_five_graphs_of_jetnet_are_connected_and_different() -> None:
 def test_loop_edge_is_refused() -> None:
     with pytest.raises(ValueError, match="graph bad"):
         energy_flow(*two_particles(0.1), {"bad": ((1, 1),)})
+
+
+def test_trees_need_only_pairs_of_particles() -> None:
+    """A path and a star of four points over 300 particles: a sum over all tuples would need 65 GB."""
+    rng = torch.Generator().manual_seed(0)
+    pt, eta, phi = (torch.rand(2, 300, generator=rng) for _ in range(3))
+    found = energy_flow(pt, eta, phi, torch.ones(2, 300, dtype=torch.bool))
+    assert all(bool((v > 0).all()) for v in found.values())

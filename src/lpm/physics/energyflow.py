@@ -84,9 +84,10 @@ def energy_flow(
     for rows in torch.split(torch.arange(len(pt)), size):
         z, theta = _fractions(pt[rows], eta[rows], phi[rows], mask[rows], beta)
         powers = {1: theta}
-        for name, (equation, multiplicities, points) in plans.items():
+        for name, (scopes, multiplicities, points) in plans.items():
             edges = [powers.setdefault(m, theta**m) for m in multiplicities]
-            parts[name].append(torch.einsum(equation, *edges, *[z] * points))
+            factors = [*((p, z) for p in points), *zip(scopes, edges, strict=True)]
+            parts[name].append(_contract(factors, points))
     return {name: torch.cat(p) if p else pt.new_zeros(0).double() for name, p in parts.items()}
 
 
@@ -117,16 +118,35 @@ def correlations(pt: Tensor, eta: Tensor, phi: Tensor, mask: Tensor, beta: float
     return {"e2": e2, "e3": e3, "c2": c2, "d2": d2}
 
 
-def _plan(name: str, graph: Graph) -> tuple[str, tuple[int, ...], int]:
-    """The einsum of a graph: equation, multiplicity of each different edge, number of points."""
+def _contract(factors: list[tuple[str, Tensor]], points: str) -> Tensor:
+    """(B,) sum over all points of the product of factors, given with their points.
+
+    Points are summed out one by one, those with the fewest neighbours first: a tree of any size never needs more than
+    pairs of particles, where one sum over all points would hold every tuple of them.
+    """
+    left = set(points)
+    while left:
+        scope = {p: set("".join(s for s, _ in factors if p in s)) for p in left}
+        point = min(sorted(left), key=lambda p: len(scope[p]))
+        touching = [f for f in factors if point in f[0]]
+        rest = "".join(sorted(scope[point] - {point}))
+        equation = ",".join(f"Z{s}" for s, _ in touching) + f"->Z{rest}"
+        made = torch.einsum(equation, *(t for _, t in touching))
+        factors = [(rest, made), *(f for f in factors if point not in f[0])]
+        left.remove(point)
+    return torch.stack([t for _, t in factors]).prod(0)
+
+
+def _plan(name: str, graph: Graph) -> tuple[tuple[str, ...], tuple[int, ...], str]:
+    """The two points of each different edge of a graph, how often the edge occurs, and all points, as letters."""
     edges = [tuple(sorted(e)) for e in graph]
     points = sorted({p for e in edges for p in e})
     if len(points) > 26 or any(a == b for a, b in edges):
         raise ValueError(f"graph {name}: expected edges between two of at most 26 points, got {graph}")
     letter = {p: chr(ord("a") + i) for i, p in enumerate(points)}
     unique = sorted(set(edges))
-    terms = [f"Z{letter[a]}{letter[b]}" for a, b in unique] + [f"Z{letter[p]}" for p in points]
-    return ",".join(terms) + "->Z", tuple(edges.count(e) for e in unique), len(points)
+    scopes = tuple(letter[a] + letter[b] for a, b in unique)
+    return scopes, tuple(edges.count(e) for e in unique), "".join(letter[p] for p in points)
 
 
 def _fractions(pt: Tensor, eta: Tensor, phi: Tensor, mask: Tensor, beta: float) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from lpm.data.batch import Batch
 from lpm.data.io import find_files, open_file
-from lpm.data.samples import locate
 from lpm.data.source import Source
 from lpm.model.heads import ClassifyConfig
 from lpm.model.heads.base import class_index
@@ -54,7 +53,7 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
     """
     c, wanted = config.data, _wanted(config.model)
     options: dict[str, Any] = {"budget": c.budget, "max_rows": c.longest, "max_events": c.most or None}
-    train, valid = ([locate(p) for p in paths] for paths in (c.train, c.valid))
+    train, valid = list(c.train), list(c.valid)
     if batch is None:
         options["columns"] = _columns(config.model, find_files(train)[0])
     ordered = {**options, "shuffle": False, "seed": 0, "epochs": 1}
@@ -113,5 +112,5 @@ def _chosen(batch: Batch, wanted: Callable[[Batch], Tensor] | None) -> Batch:
     return batch if wanted is None else batch[wanted(batch)]
 
 
-def _in_memory(paths: list[Path], wanted: Callable[[Batch], Tensor] | None, options: dict[str, Any]) -> Batch:
+def _in_memory(paths: list[str], wanted: Callable[[Batch], Tensor] | None, options: dict[str, Any]) -> Batch:
     return Batch.cat(list(Source(paths, where=wanted, **options)))
