@@ -39,9 +39,7 @@ PRE, SCRATCH = "pre-trained", "from scratch"
 
 def auc(config: ModelConfig, start: str | None, labels: int, steps: int, seed: int, rest: Batch, test: Batch) -> float:
     """AUC on the test jets after training on so many labelled jets."""
-    train = TrainConfig(
-        steps=steps, lr=1e-3, warmup=max(1, steps // 10), ema=0.95, weight_decay=0.1, layer_decay=0.8 if start else 1.0
-    )
+    train = TrainConfig(steps=steps, lr=1e-3, warmup=max(1, steps // 10), ema=0.95, weight_decay=0.1)
     data = DataConfig(train=("labelled jets",), most=64, limit=labels, held=0.002)
     begin = StartConfig(run=start) if start else None
     run = RunConfig(name="labels", data=data, model=config, train=train, start=begin, seed=seed)

@@ -81,7 +81,7 @@ def generate(
         ValueError: If the model cannot generate, or was not conditioned on classes.
     """
     config = config or SampleConfig()
-    chosen = model.head(head)
+    chosen = model.head(head) if head in model.heads else None
     if not isinstance(chosen, NextToken) or len(model.tokenizers) != 1:
         raise ValueError(f"this model cannot generate: head {head!r} is no next-token head of its only collection")
     if classes is not None and model.condition is None:
