@@ -53,7 +53,7 @@ class Effort:
     """
 
     size: int = 3
-    pretrain: int = 350
+    pretrain: int = 480
     finetune: tuple[int, ...] = (40, 80, 160)
     generate: int = 5_000
     test: float = 0.15
@@ -214,7 +214,7 @@ def _tagger(question: Question, labels: int, steps: int, effort: Effort, seed: i
     run = jets.top(effort.size, start=str(start) if start else None, pairs=False)
     head = ClassifyConfig(target="jet.label", classes=question.classes, groups=question.groups)
     train = TrainConfig(
-        steps=steps, lr=1e-3, warmup=steps // 10, ema=0.95, weight_decay=0.1, layer_decay=0.8 if start else 1.0,
+        steps=steps, lr=1e-3, warmup=steps // 10, ema=0.95, weight_decay=0.1,
         log_every=5,
     )  # fmt: skip
     data = DataConfig(train=("the quick start's jets",), budget=6_000, most=96, limit=labels, held=0.01)
