@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lpm.train.checkpoint import load_tensors
+from lpm.records.weights import load_tensors
 from lpm.train.interrupt import interruptible
 from lpm.train.loop import TrainConfig, fit
 from lpm.train.optim import Average, learning_rate, parameter_groups

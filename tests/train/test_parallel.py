@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lpm.train.checkpoint import load_tensors
+from lpm.records.weights import load_tensors
 from lpm.train.loop import fit
 from lpm.train.parallel import world
 from tests.train.test_loop import CONFIG, ROOT, Notes

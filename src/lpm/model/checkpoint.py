@@ -10,13 +10,14 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from lpm.data.schema import Schema
 from lpm.model.model import Model, ModelConfig
 from lpm.records.config import from_dict, to_dict
 from lpm.records.files import atomic_file
+from lpm.records.weights import load_tensors
 
 __all__ = ["check_schema", "load", "load_part", "resolve", "save", "shipped"]
 
@@ -95,7 +96,7 @@ def load(run: str | Path) -> Model:
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder}: cannot read the checkpoint: {error}; restore the whole folder") from error
     model = Model(config, schema)
-    _fill(model, _weights(folder), folder)
+    _fill(model, load_tensors(folder / "weights.safetensors"), folder)
     return model.eval()
 
 
@@ -114,7 +115,7 @@ def load_part(model: Model, run: str | Path, parts: tuple[str, ...]) -> list[str
         ValueError: If a part has no weights in either model, or they do not fit.
     """
     folder, mine = resolve(run), model.state_dict()
-    theirs = _weights(folder)
+    theirs = load_tensors(folder / "weights.safetensors")
     loaded: dict[str, Tensor] = {}
     for part in parts:
         here = {n for n in mine if n == part or n.startswith(part + ".")}
@@ -145,18 +146,6 @@ def check_schema(model: Model, schema: Schema, source: str) -> None:
                 f"{source}: {path} is a {theirs.kind} in {theirs.unit}, the model was trained on a {mine.kind} in "
                 f"{mine.unit}; convert it first"
             )
-
-
-def _weights(folder: Path) -> dict[str, Tensor]:
-    path = folder / "weights.safetensors"
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; restore the whole folder") from None
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: not a safetensors file ({error}); pickles are never loaded, restore the original"
-        ) from error
 
 
 def _fill(model: Model, weights: dict[str, Tensor], folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -26,10 +26,11 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from lpm.records.files import atomic_directory, recover_directory
+from lpm.records.weights import load_tensors
 from lpm.train.optim import Average
 from lpm.train.parallel import World, gather
 
-__all__ = ["Parts", "has_state", "load_state", "load_tensors", "save_state", "whole_weights"]
+__all__ = ["Parts", "has_state", "load_state", "save_state", "whole_weights"]
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,6 @@ class Parts:
     def lists(self) -> dict[str, list[Tensor]]:
         """Lists of tensors beside weights and optimiser, by file name."""
         return {"average": self.average.mean if self.average else [], "best": self.best or []}
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a `.safetensors` file.
-
-    Raises:
-        ValueError: If the file is missing, truncated, or something else, such as a pickle under this name.
-    """
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; expected the weights of a checkpoint") from None
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: not a safetensors file ({error}); pickles are never loaded, restore the original"
-        ) from error
 
 
 def has_state(folder: Path) -> bool:
