@@ -1,5 +1,6 @@
 """Records: configurations survive JSON strictly, runs are append-only, files appear whole or not at all."""
 
+import errno
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
             temporary.write_text("half")
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ValueError, match="cannot write: No space left"):
         write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -119,3 +120,20 @@ def test_artefacts_carry_their_hash(tmp_path: Path) -> None:
     Run(tmp_path).artefact(path)
     assert read(tmp_path)[0]["sha256"] == hash_file(path)
     assert hash_file(path).startswith("ba7816bf")
+
+
+def test_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    message = r"a\.txt: cannot write: No space left on device; free some space"
+    with pytest.raises(ValueError, match=message), atomic_file(tmp_path / "a.txt") as part:
+        part.write_text("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unwritable_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot write"), atomic_file(tmp_path / "file" / "a.txt"):
+        pass

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lpm.data.catalog import CATALOG, DataSet, RemoteFile
-from lpm.data.io.files import atomic
+from lpm.records.files import atomic_file
 
 __all__ = ["fetch", "find"]
 
@@ -155,7 +155,7 @@ def _recorded(folder: Path) -> dict[str, str]:
 
 
 def _record(folder: Path, name: str, checksum: str) -> None:
-    with atomic(folder / _RECORD) as part:
+    with atomic_file(folder / _RECORD) as part:
         part.write_text(json.dumps({**_recorded(folder), name: checksum}, indent=1, sort_keys=True))
 
 

@@ -12,28 +12,46 @@ __all__ = ["atomic_directory", "atomic_file", "locked", "recover_directory"]
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; on success sync it to disk and rename it to `path`, else remove it.
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place once the block ends well.
+
+    The bytes reach the disk before the name changes, so a reader finds the old file or the new one, never a part of
+    one. If the block raises, the temporary file is removed and `path` is as it was.
+
+    Args:
+        path: File to write; missing folders are made.
+
+    Yields:
+        The name to write to.
 
     Raises:
-        ValueError: If the directory does not exist or cannot be written.
+        ValueError: If the file cannot be written (no permission, disk full).
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> with atomic_file(target) as part:
+        ...     _ = part.write_text("whole")
+        >>> target.read_text(), len(list(target.parent.iterdir()))
+        ('whole', 1)
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror}; choose a folder that you may write to") from error
-    mode = temporary.stat().st_mode
-    try:
+        mode = temporary.stat().st_mode
         yield temporary
         temporary.chmod(mode)  # some writers make files that only their owner may read
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+        raise ValueError(f"{path}: cannot write: {why}; free some space or choose another place") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -26,8 +26,8 @@ import torch
 
 from lpm.data.batch import Batch
 from lpm.data.fields import JETCLASS
-from lpm.data.io.files import atomic
 from lpm.data.io.parquet import ShardReader, write_batches
+from lpm.records.files import atomic_file
 from lpm.sim.card import digest, process, read_detector, read_preset
 from lpm.sim.compact import compact
 from lpm.sim.detector import reconstruct
@@ -287,7 +287,7 @@ def _open(out: Path, folder: Path, manifest: dict[str, Any], resume: bool) -> No
         raise ValueError(f"{folder}: is not empty and holds no {MANIFEST}; choose another place")
     for rest in folder.glob(".part-*.tmp"):
         rest.unlink(missing_ok=True)
-    with atomic(note) as part:
+    with atomic_file(note) as part:
         part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 

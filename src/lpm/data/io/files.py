@@ -1,56 +1,14 @@
-"""Files as such: finding them, and replacing them only when the new one is whole."""
+"""Finding files: paths, folders, patterns and samples."""
 
 from __future__ import annotations
 
 import glob
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from lpm.data.samples import locate
 
-__all__ = ["atomic", "find_files"]
-
-
-@contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place once the block ends well.
-
-    The bytes reach the disk before the name changes, so a reader finds the old file or the new one, never a part of
-    one. If the block raises, the temporary file is removed and `path` is as it was.
-
-    Args:
-        path: File to write; missing folders are made.
-
-    Yields:
-        The name to write to.
-
-    Raises:
-        ValueError: If the file cannot be written (no permission, disk full).
-
-    Example:
-        >>> import tempfile
-        >>> target = Path(tempfile.mkdtemp()) / "a.txt"
-        >>> with atomic(target) as part:
-        ...     _ = part.write_text("whole")
-        >>> target.read_text(), len(list(target.parent.iterdir()))
-        ('whole', 1)
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        with part.open("rb+") as f:
-            os.fsync(f.fileno())
-        part.replace(path)
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-        raise ValueError(f"{path}: cannot write: {why}; free some space or choose another place") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+__all__ = ["find_files"]
 
 
 def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -20,8 +20,8 @@ import torch
 
 from lpm.data.batch import Batch, Ragged
 from lpm.data.io.base import REMEDY, OnBad, Reader, reason
-from lpm.data.io.files import atomic
 from lpm.data.schema import FORMAT_VERSION, Collection, Field, Schema
+from lpm.records.files import atomic_file
 
 __all__ = ["ShardReader", "read_provenance", "read_schema", "write_batches"]
 
@@ -68,7 +68,7 @@ def write_batches(
     }
     arrow = arrow_schema(schema).with_metadata(metadata)
     count = 0
-    with atomic(path) as part:
+    with atomic_file(path) as part:
         writer: pq.ParquetWriter | None = None
         try:
             for batch in _regroup(batches, schema, row_group):

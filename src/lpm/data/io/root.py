@@ -18,8 +18,8 @@ from torch import Tensor
 
 from lpm.data.batch import Batch
 from lpm.data.io.base import REMEDY, OnBad, Reader, reason
-from lpm.data.io.files import atomic
 from lpm.data.schema import Schema
+from lpm.records.files import atomic_file
 
 __all__ = ["JetsOfCollisionsReader", "RootReader", "branches_of", "tree_of", "write_root"]
 
@@ -192,7 +192,7 @@ def write_root(path: str | Path, batches: Iterable[Batch], *, schema: Schema, tr
         ValueError: If a batch has another schema or the file cannot be written.
     """
     count = 0
-    with atomic(path) as part, uproot.recreate(part) as file:
+    with atomic_file(path) as part, uproot.recreate(part) as file:
         file["lpm_schema"] = schema.to_json()
         made = file.mktree(tree, _branch_types(schema))
         for batch in batches:
