@@ -53,7 +53,7 @@ def auc(config: ModelConfig, start: str | None, labels: int, steps: int, seed: i
 def pretrain(o: argparse.Namespace, rest: Batch, folder: Path) -> str:
     """A body that learned to predict particles from all jets but the test jets, without any label."""
     run = jets_recipes.base(o.size)
-    every = replace(run.train, steps=o.pretrain, lr=2e-3, warmup=max(1, o.pretrain // 10), ema=0.99, valid_every=0)
+    every = replace(run.train, steps=o.pretrain, warmup=max(1, o.pretrain // 10), ema=0.99, valid_every=0)
     data = DataConfig(train=(f"{short(o.data)} without the test jets",), budget=5_000, held=0.0)
     model = replace(run.model, condition=None)
     execute(replace(run, train=replace(every, save_every=0), model=model, data=data), folder, batch=rest)

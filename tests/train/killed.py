@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.train.test_loop import CONFIG
 from tests.train.toy import Counted, Line, held
 
 
-def main(folder: Path, step: int) -> None:
+def main(folder: Path, step: int, optimiser: Any) -> None:
     """Train until the machine "dies" at `step`."""
 
     def record(event: str, **content: Any) -> None:
@@ -22,8 +23,8 @@ def main(folder: Path, step: int) -> None:
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    fit(Line(), Counted(), CONFIG, record=record, valid=held, folder=folder)
+    fit(Line(), Counted(), replace(CONFIG, optimiser=optimiser), record=record, valid=held, folder=folder)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -17,15 +17,16 @@ def record(event: str, **content: Any) -> None:
     """Nothing to say."""
 
 
-def main(kind: str, folder: Path) -> None:
+def main(kind: Any, optimiser: Any, folder: Path) -> None:
     """Train on all ranks; the first leaves its state in `folder`."""
     torch.set_num_threads(1)
     with world("cpu") as place:
         torch.manual_seed(0)
         model = Line()
         model.drop.p = 0.0
-        fit(model, Counted(), replace(CONFIG, parallel=kind), record=record, valid=held, folder=folder, place=place)
+        config = replace(CONFIG, parallel=kind, optimiser=optimiser)
+        fit(model, Counted(), config, record=record, valid=held, folder=folder, place=place)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

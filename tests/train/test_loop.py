@@ -60,17 +60,18 @@ def test_same_seed_same_weights() -> None:
     assert same(train()[0], train()[0])
 
 
-@pytest.mark.parametrize("step", [9, 25])
-def test_killed_and_resumed_gives_the_same_bits(step: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("step", "optimiser"), [(9, "adamw"), (25, "adamw"), (25, "muon")])
+def test_killed_and_resumed_gives_the_same_bits(step: int, optimiser: Any, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.train.killed", str(tmp_path), str(step)]
+    command = [sys.executable, "-m", "tests.train.killed", str(tmp_path), str(step), optimiser]
+    config = replace(CONFIG, optimiser=optimiser)
     died = subprocess.run(command, cwd=ROOT, env=environment, check=False)
     assert died.returncode == -signal.SIGKILL
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        resumed, _ = train(tmp_path, resume=True)
-        whole, _ = train()
+        resumed, _ = train(tmp_path, config, resume=True)
+        whole, _ = train(config=config)
     finally:
         torch.set_num_threads(threads)
     assert same(resumed, whole)

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +18,9 @@ from tests.train.toy import Counted, Line, held
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_two_ranks_equal_one(kind: str, tmp_path: Path) -> None:
+def test_two_ranks_equal_one(kind: str, optimiser: Any, tmp_path: Path) -> None:
     """Both ranks see the same batches here, so the mean gradient is that of one process."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     launch = [
@@ -29,12 +32,12 @@ def test_two_ranks_equal_one(kind: str, tmp_path: Path) -> None:
         "-m",
         "tests.train.ranks",
     ]
-    subprocess.run([*launch, kind, str(tmp_path)], cwd=ROOT, env=environment, check=True, timeout=240)
+    subprocess.run([*launch, kind, optimiser, str(tmp_path)], cwd=ROOT, env=environment, check=True, timeout=240)
     torch.manual_seed(0)
     model = Line()
     model.drop.p = 0.0
     alone = tmp_path / "alone"
-    fit(model, Counted(), CONFIG, record=Notes(), valid=held, folder=alone)
+    fit(model, Counted(), replace(CONFIG, optimiser=optimiser), record=Notes(), valid=held, folder=alone)
     a, b = (load_tensors(f / "training" / "weights.safetensors") for f in (tmp_path, alone))
     for name, tensor in a.items():
         torch.testing.assert_close(tensor, b[name], atol=1e-5, rtol=1e-4)

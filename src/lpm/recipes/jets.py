@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from lpm.data.fields import JETCLASS
 from lpm.model.backbone import BackboneConfig
-from lpm.model.heads import ClassifyConfig, HeadConfig, NextTokenConfig, UnmaskConfig
+from lpm.model.heads import ClassifyConfig, HeadConfig, NextTokenConfig, RegressConfig, UnmaskConfig
 from lpm.model.model import ConditionConfig, ModelConfig
 from lpm.model.pairs import PairBiasConfig
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
@@ -17,7 +17,7 @@ from lpm.tasks.jets import TOP_GROUPS
 from lpm.tokens import BinnedConfig, ContinuousConfig, HybridConfig, QuantisedConfig, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["base", "binned", "classes", "kinematics", "quantised", "tiny", "top"]
+__all__ = ["base", "binned", "classes", "kinematics", "observables", "quantised", "tiny", "top"]
 
 SAMPLE = ("sample:jets",)
 
@@ -40,9 +40,40 @@ def hybrid(bins: int = 128) -> HybridConfig:
     return HybridConfig(seen=seen, told=BinnedConfig(collection="particle", fields=kinematics(), bins=(bins,) * 3))
 
 
-def base(size: int = 4, data: tuple[str, ...] = SAMPLE, valid: tuple[str, ...] = (), unmask: bool = False) -> RunConfig:
-    """Pre-train a body on all jets: the next particle, and with `unmask`, at twice the cost, hidden ones too."""
+def observables() -> dict[str, RegressConfig]:
+    """Heads that answer what substructure a jet has: its masses and N-subjettiness, on scales of order one.
+
+    No label is needed for it, only the jet's own particles. A body that learns it from scratch looks both ways and
+    gathers the whole jet into one state, which is what a tagger starts from; the next particle alone teaches neither.
+    """
+    log, asinh = Transform(field="mass", form="log"), Transform(field="sdmass", form="asinh", scale=10.0)
+    asked = [(log, 4.5, 0.7), (asinh, 2.5, 1.3)]
+    asked += [(Transform(field=f"tau{n}", form="log"), c, 0.6) for n, c in enumerate((-1.8, -2.6, -3.1, -3.4), start=1)]
+    return {
+        t.field: RegressConfig(target=f"jet.{t.field}", transform=t, centre=centre, spread=spread)
+        for t, centre, spread in asked
+    }
+
+
+def base(
+    size: int = 4,
+    data: tuple[str, ...] = SAMPLE,
+    valid: tuple[str, ...] = (),
+    observe: bool = True,
+    unmask: bool = False,
+) -> RunConfig:
+    """Pre-train a body on all jets: the next particle, and the substructure of the whole jet.
+
+    Args:
+        size: The dial.
+        data: Training files.
+        valid: Validation files.
+        observe: Learn to answer what `observables` asks, in a pass of its own.
+        unmask: Learn to guess hidden particles too, in one more pass.
+    """
     heads: dict[str, HeadConfig] = {"next": NextTokenConfig(of="particle")}
+    if observe:
+        heads |= observables()
     if unmask:
         heads["unmask"] = UnmaskConfig(of="particle")
     model = ModelConfig(
@@ -53,12 +84,12 @@ def base(size: int = 4, data: tuple[str, ...] = SAMPLE, valid: tuple[str, ...] =
     )
     return RunConfig(
         name="jets.base",
-        text="Pre-trained body of jets: predicts the next particle, and so generates jets, by class if asked.",
+        text="Pre-trained body of jets: generates jets, by class if asked, and knows their substructure.",
         data=DataConfig(train=data, valid=valid),
         model=model,
         train=TrainConfig(
-            steps=1000 * size, lr=4e-3 / size, warmup=100, ema=0.998, valid_every=250, save_every=250,
-            weights={"unmask": 0.1},
+            steps=1000 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.998, valid_every=250, save_every=250,
+            weights=dict.fromkeys(observables(), 0.3) | {"unmask": 0.1},
         ),
     )  # fmt: skip
 

@@ -53,7 +53,7 @@ class Effort:
     """
 
     size: int = 3
-    pretrain: int = 480
+    pretrain: int = 260
     finetune: tuple[int, ...] = (40, 80, 160)
     generate: int = 5_000
     test: float = 0.15
@@ -128,8 +128,9 @@ def _read(data: str) -> Batch:
     batch = batch[batch.collections["particle"].lengths > 0]
     if len(batch) < 500:
         raise ValueError(f"{data}: expected at least 500 jets to train on, got {len(batch)}")
-    keep = ["particle.pt", "particle.deta", "particle.dphi", "jet"]
-    return batch.select(keep)
+    batch = batch.select(["particle.pt", "particle.deta", "particle.dphi", "jet"])
+    asked = [head.target for head in jets.observables().values()]
+    return batch if all(target in batch.schema for target in asked) else describe(batch)
 
 
 def _counts(batch: Batch) -> dict[str, int]:
@@ -151,9 +152,9 @@ def _question(batch: Batch) -> Question | None:
 
 def _base(effort: Effort, seed: int) -> RunConfig:
     run = jets.base(effort.size)
-    train = TrainConfig(
-        steps=effort.pretrain, lr=2e-3, warmup=effort.pretrain // 10, ema=0.99, log_every=5,
-        valid_every=max(1, effort.pretrain // 5),
+    train = replace(
+        run.train, steps=effort.pretrain, lr=1.5e-2, warmup=effort.pretrain // 10, ema=0.99, log_every=5,
+        valid_every=max(1, effort.pretrain // 5), save_every=0,
     )  # fmt: skip
     data = DataConfig(train=("the quick start's jets",), budget=5_000, held=0.05)
     # No class is said in pre-training: the body must not have met the labels whose worth is measured afterwards.

@@ -20,6 +20,7 @@ from torch.distributed.tensor import DTensor
 
 from lpm.train.checkpoint import Parts, load_state, save_state
 from lpm.train.interrupt import interruptible
+from lpm.train.muon import Muon
 from lpm.train.optim import Average, learning_rate, parameter_groups
 from lpm.train.parallel import Parallel, World, mean_over_ranks, wrap
 
@@ -61,6 +62,7 @@ class TrainConfig:
         floor: Final learning rate as a share of the peak.
         weight_decay: Of matrices.
         betas: Of AdamW.
+        optimiser: `adamw`, or `muon` for the matrices of linear layers and AdamW for the rest (`lpm.train.muon`).
         clip: Largest norm of the gradient; 0 turns clipping off.
         accumulate: Batches whose gradients make one step.
         ema: Decay of the averaged weights, which become the result; 0 turns averaging off.
@@ -81,6 +83,7 @@ class TrainConfig:
     floor: float = 0.01
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
+    optimiser: Literal["adamw", "muon"] = "adamw"
     clip: float = 1.0
     accumulate: int = 1
     ema: float = 0.0
@@ -176,7 +179,8 @@ class _Loop:
             self.model, lr=config.lr, weight_decay=config.weight_decay, layer_decay=config.layer_decay
         )
         fused = place.device.type == "cuda"
-        self.optimiser = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
+        kind = Muon if config.optimiser == "muon" else torch.optim.AdamW
+        self.optimiser: torch.optim.Optimizer = kind(groups, lr=config.lr, betas=config.betas, fused=fused)
         self.parameters = [p for g in groups for p in g["params"]]
         self.average = Average(self.parameters, config.ema) if config.ema else None
         self.best: list[Tensor] | None = None

@@ -44,7 +44,9 @@ def depth_of(name: str) -> int | None:
 def parameter_groups(
     model: nn.Module, *, lr: float, weight_decay: float, layer_decay: float = 1.0, heads: str = "heads."
 ) -> list[dict[str, Any]]:
-    """Groups for AdamW: no weight decay for vectors (norms, biases), smaller rates for earlier layers.
+    """Groups for the optimiser: no weight decay for vectors (norms, biases), smaller rates for earlier layers.
+
+    Each says under `matrices` whether it holds the matrices of linear layers, which `Muon` treats differently.
 
     Args:
         model: Whose trainable parameters to group.
@@ -55,12 +57,15 @@ def parameter_groups(
     """
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     blocks = 1 + max((d for d in (depth_of(n) for n, _ in named) if d is not None), default=-1)
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
     for name, p in named:
         depth = depth_of(name)
         below = 0 if name.startswith(heads) or blocks == 0 else blocks - (depth if depth is not None else -1)
-        key = (lr * layer_decay**below, weight_decay if p.ndim >= 2 and "embed" not in name else 0.0)
-        groups.setdefault(key, {"params": [], "lr": key[0], "scale": key[0] / lr, "weight_decay": key[1]})
+        rate, decay = lr * layer_decay**below, weight_decay if p.ndim >= 2 and "embed" not in name else 0.0
+        key = (rate, decay, id(p) in linear)
+        made = {"params": [], "lr": rate, "scale": rate / lr, "weight_decay": decay, "matrices": key[2]}
+        groups.setdefault(key, made)
         groups[key]["params"].append(p)
     return list(groups.values())
 
