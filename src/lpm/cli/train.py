@@ -1,11 +1,15 @@
-"""`lpm train RECIPE --out DIR`: train what a recipe describes."""
+"""`lpm train RECIPE --out DIR`: train what a recipe describes, here, on several processes or on a cluster."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+from lpm.cli import launch as at
+from lpm.train.launch import LAUNCHERS, LaunchConfig
+from lpm.train.launch.command import Kind
 
 if TYPE_CHECKING:
     from lpm.recipes.base import RunConfig
@@ -28,34 +32,60 @@ def train(
     mlflow: Annotated[bool, typer.Option("--mlflow", help="Also log to MLflow.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log to TensorBoard.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    launch: at.Launch = "local",
+    nodes: at.Nodes = 1,
+    ranks: at.Ranks = 0,
+    gpus: at.Gpus = 0,
+    cpus: at.Cpus = 1,
+    memory: at.Memory = "",
+    time: at.Time = "",
+    lead: at.Lead = 120,
+    partition: at.Partition = "",
+    account: at.Account = "",
+    extra: at.Extra = None,
+    rendezvous: at.Rendezvous = "",
+    sweep: at.Sweep = None,
+    dry_run: at.DryRun = False,
 ) -> None:
-    """Train a model; safe to interrupt, --resume goes on as if nothing had happened.
+    """Train a model, here or elsewhere; safe to interrupt, --resume goes on as if nothing had happened.
 
     Raises:
-        ValueError: If the recipe, a setting or the data do not fit.
+        ValueError: If the recipe, a setting or the data do not fit, or the launcher cannot do what is asked.
     """
+    if launch not in LAUNCHERS:
+        raise ValueError(f"--launch {launch}: expected one of {', '.join(LAUNCHERS)}")
+    config = _chosen(recipe, out if resume else None, data, valid, size, start, seed, tiny, change)
+    if launch == "local" and not sweep and not dry_run:
+        _here(recipe, config, out, device, resume, mlflow, tensorboard, quiet)
+        return
+    where = LaunchConfig(
+        kind=cast(Kind, launch), nodes=nodes, ranks=ranks, gpus=gpus, cpus=cpus, memory=memory, time=time, lead=lead,
+        partition=partition, account=account, extra=tuple(extra or ()), rendezvous=rendezvous,
+    )  # fmt: skip
+    words = [recipe, *_words("--data", data), *_words("--valid", valid), *_words("--set", change), "--size", str(size)]
+    words += [*_words("--start", start), *_words("--seed", seed)]
+    words += [] if device == "auto" else ["--device", device]
+    switches = {"--resume": resume, "--tiny": tiny, "--mlflow": mlflow, "--tensorboard": tensorboard}
+    switches["--quiet"] = quiet or launch in ("slurm", "htcondor")
+    at.start(at.jobs([*words, *(n for n, on in switches.items() if on)], out, sweep or [], config), where, dry_run)
+
+
+def _words(name: str, values: list[str] | str | int | None) -> list[str]:
+    """An option once for each of its values."""
+    every = values if isinstance(values, list) else [] if values is None else [values]
+    return [word for value in every for word in (name, str(value))]
+
+
+def _here(
+    recipe: str, config: RunConfig, out: Path, device: str, resume: bool, mlflow: bool, tensorboard: bool, quiet: bool
+) -> None:
+    """Train in this process."""
     import os
-    from dataclasses import replace
 
     from lpm.cli.progress import training
-    from lpm.recipes.execute import execute, read_recipe
+    from lpm.recipes.execute import execute
     from lpm.recipes.track import also
-    from lpm.records.config import set_path
 
-    if resume:
-        config = read_recipe(out)
-    else:
-        config = _config(recipe, data, valid, size, start)
-        config = config if seed is None else replace(config, seed=seed)
-        if tiny:
-            from lpm.recipes.jets import tiny as shrink
-
-            config = shrink(config)
-    for entry in change or []:
-        path, equal, text = entry.partition("=")
-        if not equal:
-            raise ValueError(f"--set {entry}: expected FIELD=VALUE, such as --set train.steps=500")
-        config = set_path(config, path, text)
     first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun, one speaks
     mlflow, tensorboard = mlflow and first, tensorboard and first
     try:
@@ -70,6 +100,40 @@ def train(
         raise typer.Exit(130) from None
     if first:
         typer.echo(f"trained {config.name}: {out}. Next: lpm report {out}")
+
+
+def _chosen(
+    recipe: str,
+    resumed: Path | None,
+    data: list[str] | None,
+    valid: list[str] | None,
+    size: int,
+    start: str | None,
+    seed: int | None,
+    tiny: bool,
+    change: list[str] | None,
+) -> RunConfig:
+    """The recipe as asked for; of a run that is resumed, its own."""
+    from dataclasses import replace
+
+    from lpm.recipes.execute import read_recipe
+    from lpm.records.config import set_path
+
+    if resumed:
+        config = read_recipe(resumed)
+    else:
+        config = _config(recipe, data, valid, size, start)
+        config = config if seed is None else replace(config, seed=seed)
+        if tiny:
+            from lpm.recipes.jets import tiny as shrink
+
+            config = shrink(config)
+    for entry in change or []:
+        path, equal, text = entry.partition("=")
+        if not equal:
+            raise ValueError(f"--set {entry}: expected FIELD=VALUE, such as --set train.steps=500")
+        config = set_path(config, path, text)
+    return config
 
 
 def _config(recipe: str, data: list[str] | None, valid: list[str] | None, size: int, start: str | None) -> RunConfig:

@@ -1,0 +1,186 @@
+"""What to run and where: the command of a training, and how one machine or several start it.
+
+A launcher is a function of jobs and a `LaunchConfig` that returns a `Plan`: files to write, then commands to run. It
+touches nothing, so that a dry run shows exactly what would happen. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from lpm.records.files import atomic_file
+
+__all__ = ["Job", "Kind", "LaunchConfig", "Plan", "carry_out", "here", "processes", "several"]
+
+Kind = Literal["local", "torchrun", "slurm", "htcondor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchConfig:
+    """Where a training runs and what it asks for.
+
+    Args:
+        kind: Which launcher.
+        nodes: Machines.
+        ranks: Processes on each machine; 0 for one a GPU, or one.
+        gpus: GPUs of each machine.
+        cpus: Cores of each process.
+        memory: Memory of each machine, such as `16G`; empty for the default of the cluster.
+        time: Longest time of one start, as `[days-]hours:minutes:seconds`; empty for the default of the cluster.
+        partition: Slurm partition, or HTCondor accounting flavour (`+JobFlavour`).
+        account: Who is charged.
+        lead: Seconds before the end of `time` at which the training is asked to save its state and leave.
+        extra: Lines to add to what is submitted, such as `#SBATCH --constraint=a100`.
+        rendezvous: `host:port` of the first machine; for `torchrun` on several machines.
+        python: The interpreter; must be at the same place on all machines.
+
+    Raises:
+        ValueError: If a number or text makes no sense.
+    """
+
+    kind: Kind = "local"
+    nodes: int = 1
+    ranks: int = 0
+    gpus: int = 0
+    cpus: int = 1
+    memory: str = ""
+    time: str = ""
+    partition: str = ""
+    account: str = ""
+    lead: int = 120
+    extra: tuple[str, ...] = ()
+    rendezvous: str = ""
+    python: str = sys.executable
+
+    def __post_init__(self) -> None:
+        if min(self.nodes, self.cpus, self.lead) < 1 or min(self.ranks, self.gpus) < 0:
+            raise ValueError(f"expected nodes, cpus, lead ≥ 1 and ranks, gpus ≥ 0, got {self}")
+        if self.memory and not re.fullmatch(r"\d+[KMGT]", self.memory):
+            raise ValueError(f"memory {self.memory!r}: expected a number and a unit, such as 16G")
+        if any("\n" in text for text in (self.partition, self.account, self.rendezvous, *self.extra)):
+            raise ValueError("partition, account, rendezvous and extra lines: expected one line each")
+        if self.time and self.seconds <= self.lead:
+            raise ValueError(f"time {self.time}: expected more than the {self.lead} s in which the state is saved")
+
+    @property
+    def seconds(self) -> int:
+        """The time limit in seconds; 0 if there is none.
+
+        Example:
+            >>> LaunchConfig(time="1-02:00:30").seconds
+            93630
+        """
+        if not self.time:
+            return 0
+        found = re.fullmatch(r"(?:(\d+)-)?(\d{1,3}):(\d\d):(\d\d)", self.time)
+        if not found:
+            raise ValueError(f"time {self.time!r}: expected [days-]hours:minutes:seconds, such as 12:00:00")
+        days, hours, minutes, seconds = (int(x or 0) for x in found.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+    @property
+    def each(self) -> int:
+        """Processes on each machine."""
+        return self.ranks or self.gpus or 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Args:
+        folder: Its run folder, absolute.
+        words: What follows the interpreter: `-m`, a module, its arguments.
+    """
+
+    folder: Path
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a launcher would do.
+
+    Args:
+        commands: Argument lists, to be run one after the other, from the present folder.
+        files: {path: text} to be written before.
+    """
+
+    commands: tuple[tuple[str, ...], ...]
+    files: Mapping[Path, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Files and commands as a dry run shows them."""
+        files = [f"# {path}\n{text}" for path, text in self.files.items()]
+        return "\n".join([*files, *(f"$ {shlex.join(c)}" for c in self.commands)])
+
+
+def processes(words: Sequence[str], config: LaunchConfig, rendezvous: Sequence[str] = ("--standalone",)) -> list[str]:
+    """Argument list that starts all processes of one machine: the command itself, or torchrun above several.
+
+    Example:
+        >>> c = LaunchConfig(python="python", ranks=2)
+        >>> shlex.join(processes(["-m", "lpm.cli"], c))
+        'python -m lpm.train.launch.ranks --standalone --nproc-per-node=2 -m lpm.cli'
+    """
+    if config.nodes * config.each == 1:
+        return [config.python, *words]
+    return [config.python, "-m", "lpm.train.launch.ranks", *rendezvous, f"--nproc-per-node={config.each}", *words]
+
+
+def here(jobs: Sequence[Job], config: LaunchConfig) -> Plan:
+    """Launcher `local`: one process on this machine, one job after the other.
+
+    Raises:
+        ValueError: If several processes are asked for.
+    """
+    if config.nodes * config.each > 1:
+        raise ValueError("--launch local is one process; use --launch torchrun for several")
+    return Plan(tuple(tuple(processes(job.words, config)) for job in jobs))
+
+
+def several(jobs: Sequence[Job], config: LaunchConfig) -> Plan:
+    """Launcher `torchrun`: several processes on this machine; on several, run the same command on each of them.
+
+    Raises:
+        ValueError: If there are several machines and no rendezvous.
+    """
+    rendezvous = ["--standalone"]
+    if config.nodes > 1:
+        if not re.fullmatch(r"\S+:\d+", config.rendezvous):
+            raise ValueError(f"rendezvous {config.rendezvous!r}: several nodes need HOST:PORT of the first of them")
+        endpoint = f"--rdzv-endpoint={config.rendezvous}"
+        rendezvous = [f"--nnodes={config.nodes}", "--rdzv-backend=c10d", "--rdzv-id=lpm", endpoint]
+    return Plan(tuple(tuple(processes(job.words, config, rendezvous)) for job in jobs))
+
+
+def carry_out(plan: Plan) -> int:
+    """Write the files of a plan and run its commands, the next only if the one before did well.
+
+    Returns:
+        The exit code of the last command that was run.
+
+    Raises:
+        ValueError: If a file cannot be written, or a command does not exist on this machine.
+    """
+    for path, text in plan.files.items():
+        with atomic_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+            if text.startswith("#!"):
+                temporary.chmod(0o755)
+    code = 0
+    for command in plan.commands:
+        try:
+            code = subprocess.run(command, check=False).returncode
+        except FileNotFoundError as error:
+            raise ValueError(f"{command[0]}: no such program here; submit from a machine that has it") from error
+        if code:
+            return code
+    return code

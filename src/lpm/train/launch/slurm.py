@@ -1,0 +1,77 @@
+"""Launcher `slurm`: one batch script a training, which saves before its time is over and goes on when started again.
+
+Slurm runs the same script again after `scontrol requeue`, after pre-emption with requeue, and after the failure of a
+node, and counts in `SLURM_RESTART_COUNT`. The script adds `--resume` then, if the run had begun. Of signals, USR1 means
+that the time limit is near: save, leave, queue again. TERM comes with `scancel`, pre-emption and requeue: save and
+leave; what happens next is for Slurm to decide.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from lpm.train.launch.command import Job, LaunchConfig, Plan, processes
+
+__all__ = ["script", "slurm"]
+
+_HEAD = '"$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):$((20000 + SLURM_JOB_ID % 20000))"'
+
+_REST = """
+# Slurm starts this script again after a requeue or the failure of a node: then the training goes on.
+if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ] && [ -e {recipe} ]; then
+  training+=(--resume)
+fi
+near_limit=0
+trap 'near_limit=1; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
+trap : TERM  # the training gets it too, and saves; this script waits for it
+"${{training[@]}}" &
+while kill -0 $! 2>/dev/null; do wait $!; done  # a signal ends `wait`, not the training
+wait $!
+code=$?
+if [ "$near_limit" = 1 ] && [ "$code" -ne 0 ]; then
+  exec scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$code"
+"""
+
+
+def slurm(jobs: Sequence[Job], config: LaunchConfig) -> Plan:
+    """Write `job.sbatch` into the folder of each job and submit it with `sbatch`."""
+    files = {job.folder / "job.sbatch": script(job, config) for job in jobs}
+    return Plan(tuple(("sbatch", str(path)) for path in files), files)
+
+
+def script(job: Job, config: LaunchConfig) -> str:
+    """Text of the batch script of one job."""
+    options = {
+        "job-name": job.folder.name,
+        "output": shlex.quote(str(job.folder / "job-%j.log")),
+        "open-mode": "append",
+        "nodes": config.nodes,
+        "ntasks-per-node": 1,
+        "cpus-per-task": config.cpus * config.each,
+        "gpus-per-node": config.gpus or "",
+        "mem": config.memory,
+        "time": config.time,
+        "partition": config.partition,
+        "account": config.account,
+        "signal": f"B:USR1@{config.lead}" if config.time else "",
+    }
+    lines = ["#!/bin/bash", *(f"#SBATCH --{name}={value}" for name, value in options.items() if value != "")]
+    lines += ["#SBATCH --requeue", *config.extra, "", f"export OMP_NUM_THREADS={config.cpus}"]
+    return "\n".join([*lines, f"training=({_training(job, config)})"]) + _REST.format(
+        recipe=shlex.quote(str(job.folder / "recipe.json"))
+    )
+
+
+def _training(job: Job, config: LaunchConfig) -> str:
+    """`srun` starts one task a node, and each task the processes of its node."""
+    step = ["srun", "--kill-on-bad-exit=1", f"--cpus-per-task={config.cpus * config.each}"]
+    if config.nodes == 1:
+        return shlex.join([*step, *processes(job.words, config)])
+    meeting = [f"--nnodes={config.nodes}", "--rdzv-backend=c10d", "--rdzv-id=@id", "--rdzv-endpoint=@head"]
+    text = shlex.join([*step, *processes(job.words, config, meeting)])
+    # A restarted job must not meet what is left of the one before.
+    own = '"$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"'
+    return text.replace("@id", own, 1).replace("@head", _HEAD, 1)
