@@ -178,3 +178,107 @@ def test_what_makes_no_sense_is_refused(shards, tmp_path):
     with pytest.raises(ValueError, match=r"other\.parquet: other fields or labels than .*0\.parquet"):
         Source(shards, budget=10, seed=0)
     assert Source(shards, budget=10, seed=0, columns=["particle", "jet.pt"]).events == 224
+
+
+def dealt(shards, worlds, stops, ahead=0):
+    """What ranks see if their number changes: stops[i][r] batches by rank r of worlds[i], then one epoch to its end."""
+    options = {"budget": 25, "seed": 7, "buffer_groups": 2, "epochs": 1}
+    states, seen = [], []
+    for world, counts in zip(worlds, [*stops, None], strict=True):
+        sources = [Source(shards, **options, rank=r, world=world, ahead=ahead) for r in range(world)]
+        before, states = states, []
+        for r, source in enumerate(sources):
+            if before:
+                source.redeal(before)
+            iterator = iter(source)
+            seen.append(numbers(itertools.islice(iterator, counts[r] if counts else None)))
+            states.append(json.loads(json.dumps(source.state())))
+            iterator.close()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("worlds", "stops"),
+    [
+        ((2, 1), [(7, 5)]),
+        ((1, 2), [(9,)]),
+        ((2, 3), [(0, 20)]),
+        ((2, 3, 2), [(4, 6), (2, 3, 1)]),
+        ((3, 1, 4), [(2, 2, 2), (5,)]),
+    ],
+)
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_another_number_of_ranks_loses_and_doubles_no_event(shards, worlds, stops, ahead):
+    seen = dealt(shards, worlds, stops, ahead)
+    assert sorted(flat(flat(seen))) == list(range(220))
+    lengths = [len(s) for s in seen[-worlds[-1] :]]
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_ranks_in_different_epochs_are_dealt_out_too(shards):
+    """The second old rank has begun the second epoch; and the number changes once more before the new one ends."""
+    options = {"budget": 25, "seed": 7, "epochs": 2}
+    old = [Source(shards, **options, rank=r, world=2) for r in range(2)]
+    ends = (5, len(list(Source(shards, **{**options, "epochs": 1}, rank=1, world=2))) + 3)
+    seen = [numbers(itertools.islice(iter(s), n)) for s, n in zip(old, ends, strict=True)]
+    new = Source(shards, **options)
+    new.redeal([s.state() for s in old])
+    seen.append(numbers(itertools.islice(iter(new), 6)))
+    for rank in range(3):
+        last = Source(shards, **options, rank=rank, world=3)
+        last.redeal([new.state()])
+        seen.append(numbers(last))
+    assert sorted(flat(flat(seen))) == sorted([*range(220), *range(220)])
+
+
+def test_what_was_dealt_out_anew_resumes_at_the_exact_next_event(shards):
+    options = {"budget": 25, "seed": 7, "epochs": 2}
+    old = Source(shards, **options)
+    next(iter(old))
+    first, second = (Source(shards, **options, rank=1, world=2) for _ in range(2))
+    first.redeal([old.state()])
+    everything = numbers(first)
+    first.redeal([old.state()])
+    head = numbers(itertools.islice(iter(first), 3))
+    second.restore(json.loads(json.dumps(first.state())))
+    assert head + numbers(second) == everything
+
+
+def test_other_streams_are_not_dealt_out(shards):
+    state = Source(shards, budget=25, seed=7).state()
+    with pytest.raises(ValueError, match="cannot resume: seed"):
+        Source(shards, budget=25, seed=8, world=2).redeal([state])
+    with pytest.raises(ValueError, match="several workers"):
+        Source(shards, budget=25, seed=7, workers=2).redeal([state])
+
+
+@pytest.mark.parametrize("where", [None, lambda b: b.field("jet.pt").values % 3 != 1])
+def test_events_are_named_by_file_and_entry(shards, where):
+    """The number of a jet, its pt, follows from its name."""
+    first = {"0.parquet": 0, "1.parquet": 57, "2.parquet": 177, "3.parquet": 180}
+
+    def numbered(name):
+        file, _, entry = name.partition(":")
+        return first[file] + int(entry)
+
+    options = {"budget": 25, "seed": 3, "where": where, "epochs": 1}
+    source = Source(shards, **options)
+    for batch in source:
+        rows = range(len(batch))
+        assert [numbered(n) for n in source.names(source.state(), rows)] == numbers([batch])[0]
+        state = source.state()
+        if state["block"] == 1:
+            break
+    again = Source(shards, **options, rank=1, world=2)
+    again.redeal([state])
+    batch = next(itertools.islice(iter(again), 1, None))
+    assert [numbered(n) for n in again.names(again.state(), [0, len(batch) - 1])] == [
+        numbers([batch])[0][0],
+        numbers([batch])[0][-1],
+    ]
+
+
+def test_events_in_memory_have_numbers():
+    source = Source.from_batch(jets(20), budget=30, seed=2)
+    batch = next(iter(source))
+    assert source.names(source.state(), [1]) == [f"{numbers([batch])[0][1]} of those in memory"]

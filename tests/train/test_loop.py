@@ -123,20 +123,45 @@ def test_accumulation_equals_a_larger_batch() -> None:
         torch.testing.assert_close(x, y, atol=1e-5, rtol=1e-4)
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
-    class Poisoned(Counted):
-        def __iter__(self) -> Any:
-            for batch in super().__iter__():
-                yield batch * float("nan") if self.place > 12 else batch
+class Poisoned(Counted):
+    """Two events that are not numbers in the batch of step 13."""
 
-    # Saved every 7 steps, looked at every 5: what went wrong at step 13 must not be saved at step 14.
-    with pytest.raises(ValueError, match=r"not finite after step 14.*lpm inspect"):
-        fit(Line(), Poisoned(), CONFIG, record=Notes(), folder=tmp_path)
-    assert json.loads((tmp_path / "training" / "state.json").read_text())["step"] == 7
-    weights = load_tensors(tmp_path / "training" / "weights.safetensors")
-    assert all(bool(w.isfinite().all()) for w in weights.values())
-    with pytest.raises(ValueError, match="loss is not finite at step 15"):
-        fit(Line(), Poisoned(), replace(CONFIG, save_every=0), record=Notes())
+    def __iter__(self) -> Any:
+        for batch in super().__iter__():
+            if self.place == 13:
+                batch[[2, 11]] = math.nan
+            yield batch
+
+
+@pytest.mark.parametrize("save_every", [0, 7])
+def test_a_loss_that_is_not_finite_stops_names_its_events_and_keeps_the_checkpoint(
+    save_every: int, tmp_path: Path
+) -> None:
+    """Saved every 7 steps, looked at every 5: what went wrong at step 13 must not be saved at step 14."""
+    said = (
+        r"^at step 13 the loss is not finite: line of 2 of 16 events \(batch 12, event 2, batch 12, event 11\); .*kept$"
+    )
+    with pytest.raises(ValueError, match=said):
+        fit(Line(), Poisoned(), replace(CONFIG, save_every=save_every), record=Notes(), folder=tmp_path)
+    if save_every:
+        assert json.loads((tmp_path / "training" / "state.json").read_text())["step"] == 7
+        weights = load_tensors(tmp_path / "training" / "weights.safetensors")
+        assert all(bool(w.isfinite().all()) for w in weights.values())
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    """The loss of a step may be finite and its gradient not."""
+
+    class Steep(Line):
+        def forward(self, batch: Tensor) -> dict[str, Tensor]:
+            losses = super().forward(batch)
+            if self.training:
+                losses["line"].register_hook(lambda g: g * math.nan)
+            return losses
+
+    with pytest.raises(ValueError, match=r"weights are not finite after step 1;.*lpm inspect"):
+        fit(Steep(), Counted(), replace(CONFIG, save_every=1), record=Notes(), folder=tmp_path)
+    assert not (tmp_path / "training").exists()
 
 
 def test_a_validation_that_is_not_finite_is_never_the_best() -> None:
@@ -184,12 +209,25 @@ def test_an_interrupted_run_is_saved_and_resumes_to_the_same_bits(number: signal
     assert same(resumed, train()[0])
 
 
-def test_a_second_interrupt_acts_at_once() -> None:
+def test_a_second_ctrl_c_acts_at_once() -> None:
     with interruptible() as asked:
         signal.raise_signal(signal.SIGINT)
         assert asked()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_a_batch_system_may_repeat_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It kills in the end anyway; and of several processes each hears of one Ctrl-C twice."""
+    with interruptible() as asked:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert asked()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with interruptible() as asked:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert asked()
 
 
 def test_a_kill_between_taking_the_old_state_away_and_putting_the_new_one_in(tmp_path: Path) -> None:

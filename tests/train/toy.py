@@ -40,6 +40,13 @@ class Counted:
     def restore(self, state: dict[str, Any]) -> None:
         self.place = state["place"]
 
+    def redeal(self, states: list[dict[str, Any]]) -> None:
+        """All processes see the same batches."""
+        self.restore(states[0])
+
+    def names(self, state: dict[str, Any], rows: list[int]) -> list[str]:
+        return [f"batch {state['place'] - 1}, event {row}" for row in rows]
+
 
 def held() -> list[Tensor]:
     """Validation batches."""

@@ -5,6 +5,9 @@ disjoint shares to ranks and workers; each share is read in blocks of several ro
 a block. A batch is filled until the next event would exceed the budget.
 
 Everything follows from (seed, epoch, share, block), so the place in the stream is three numbers.
+
+If the number of ranks changes in the middle of an epoch (`redeal`), the batches that the old ranks had not yet come to
+are dealt out to the new ones in turn; each event is still seen once. From the next epoch on, shares are the new ones.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,7 +116,8 @@ class Source:
         self.events = sum(b - a for _, a, b in events.groups)
         if not self.events:
             raise ValueError("no events in the source: every file is empty")
-        self._place = (0, 0, 0)
+        self._place = (0, 0, 0, 0)
+        self._rest: dict[str, Any] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from the present place on; once exhausted, the next iteration starts over."""
@@ -121,11 +126,13 @@ class Source:
         for batch, place in read_ahead(items, ahead) if ahead else items:
             self._place = place
             yield batch
-        self._place = (0, 0, 0)
+        self._place, self._rest = (0, 0, 0, 0), None
 
     def state(self) -> dict[str, Any]:
         """The place after the last batch handed out, as JSON."""
-        return {"epoch": self._place[0], "block": self._place[1], "event": self._place[2], **self._identity()}
+        epoch, block, event, done = self._place
+        rest = {"rest": {**self._rest, "done": done}} if self._rest and epoch == self._rest["epoch"] else {}
+        return {"epoch": epoch, "block": block, "event": event, **rest, **self._identity()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue after the batch at which `state` was taken.
@@ -133,41 +140,106 @@ class Source:
         Raises:
             ValueError: If the state belongs to another stream: other events, seed, or number of processes.
         """
-        for key, value in self._identity().items():
+        self._check(state, self._identity())
+        self._rest = state.get("rest")
+        done = int(self._rest["done"]) if self._rest else 0
+        self._place = (int(state["epoch"]), int(state["block"]), int(state["event"]), done)
+
+    def redeal(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Continue where another number of processes stopped; no event of the epoch is lost or seen twice.
+
+        Args:
+            states: The states of all old processes, in the order of their ranks.
+
+        Raises:
+            ValueError: If they belong to another stream, or to one with several workers.
+        """
+        same = {k: v for k, v in self._identity().items() if k not in ("rank", "world")}
+        if self._options.workers > 1:
+            raise ValueError("cannot resume: another number of processes, each with several workers; resume as before")
+        for state in states:
+            self._check(state, same)
+        epochs = [int(s["epoch"]) for s in states]
+        parts: list[Any] = []
+        if any("rest" in s for s in states):  # dealt out anew once before, in the same epoch
+            old = next(s["rest"] for s in states if "rest" in s)
+            taken = [s["rest"]["done"] if "rest" in s else self.events for s in states]
+            parts.append({"parts": old["parts"], "taken": taken})
+        for epoch in range(min(epochs), max(epochs) + 1):
+            for share, s in enumerate(states):
+                if s["epoch"] < epoch:
+                    parts.append([epoch, share, len(states), 0, 0])
+                elif s["epoch"] == epoch and "rest" not in s:
+                    parts.append([epoch, share, len(states), s["block"], s["event"]])
+        self._rest = {"epoch": max(epochs), "parts": parts}
+        self._place = (max(epochs), 0, 0, 0)
+
+    def names(self, state: Mapping[str, Any], rows: Sequence[int]) -> list[str]:
+        """File and entry of the events at `rows` of the batch after which `state` was taken: `jets.parquet:17`."""
+        if "rest" in state:
+            number = (int(state["rest"]["done"]) - 1) * self._options.world + self._options.rank
+            cut = next(islice(self._pending(state["rest"]), number, None))
+        else:
+            block, event = int(state["block"]), int(state["event"])
+            here = self._cuts(int(state["epoch"]), self._options.share, self._options.shares, block, 0)
+            cut = next(c for c in here if (c.block, c.after) == (block, event))
+        where, names = self._options.where, []
+        for piece in cut.pieces:
+            part = self._events.read(*piece)
+            kept = where(part).nonzero().flatten().tolist() if where else range(len(part))
+            names += [self._events.name(*piece, entry, len(part)) for entry in kept]
+        chosen = cut.rows.tolist()
+        return [names[chosen[row]] for row in rows]
+
+    def _check(self, state: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        for key, value in expected.items():
             if state.get(key) != value:
                 raise ValueError(
                     f"cannot resume: {key} was {state.get(key)}, is {value}; use the same data and options"
                 )
-        self._place = (int(state["epoch"]), int(state["block"]), int(state["event"]))
 
     def _identity(self) -> dict[str, Any]:
         """What fixes the order of events."""
         kept = ("seed", "shuffle", "rank", "world", "worker", "workers", "buffer_groups")
         return {"events": self.events, **{k: getattr(self._options, k) for k in kept}}
 
-    def _items(self) -> Iterator[tuple[Batch, tuple[int, int, int]]]:
+    def _items(self) -> Iterator[tuple[Batch, _Place]]:
         """Batches and the place after each."""
-        epoch, block, event = self._place
-        epochs = self._options.epochs
-        while epochs is None or epoch < epochs:
-            blocks = self._blocks(epoch)
+        epoch, block, event, done = self._place
+        o = self._options
+        if self._rest and epoch == self._rest["epoch"]:
+            for i, cut in enumerate(self._pending(self._rest)):
+                if i % o.world == o.rank and i // o.world >= done:
+                    yield cut.whole[cut.rows], (epoch, 0, 0, i // o.world + 1)
+            epoch += 1
+        while o.epochs is None or epoch < o.epochs:
             some = block > 0 or event > 0
-            for b in range(block, len(blocks)):
-                for batch, after in self._cut(epoch, b, blocks[b], event):
-                    some = True
-                    yield batch, (epoch, b, after)
-                event = 0
+            for cut in self._cuts(epoch, o.share, o.shares, block, event):
+                some = True
+                yield cut.whole[cut.rows], (epoch, cut.block, cut.after, 0)
             if not some:
                 raise ValueError("no event of the source passes `where` in this share; loosen it or use fewer workers")
-            epoch, block = epoch + 1, 0
+            epoch, block, event = epoch + 1, 0, 0
 
-    def _blocks(self, epoch: int) -> list[list[tuple[int, int, int]]]:
-        """The share of this worker in one epoch: pieces (file, start, stop), several to a block."""
+    def _pending(self, rest: Mapping[str, Any]) -> Iterator[_Cut]:
+        """Batches that former ranks had not come to, in an order on which all present ranks agree.
+
+        Of a part that was dealt out before, batch i was for old rank i mod W; each had `taken` some of its own.
+        """
+        taken = rest.get("taken", [0])
+        parts = (self._pending(p) if isinstance(p, Mapping) else self._cuts(*p) for p in rest["parts"])
+        for i, cut in enumerate(chain.from_iterable(parts)):
+            if i // len(taken) >= taken[i % len(taken)]:
+                yield cut
+
+    def _blocks(self, epoch: int, share: int, shares: int) -> list[list[tuple[int, int, int]]]:
+        """One share of one epoch: pieces (file, start, stop), several to a block."""
         groups = self._events.groups
         o = self._options
         if o.shuffle:
-            groups = [groups[i] for i in torch.randperm(len(groups), generator=self._random(epoch, -1)).tolist()]
-        first, last = self.events * o.share // o.shares, self.events * (o.share + 1) // o.shares
+            order = torch.randperm(len(groups), generator=self._random(epoch, -1, "all"))
+            groups = [groups[i] for i in order.tolist()]
+        first, last = self.events * share // shares, self.events * (share + 1) // shares
         pieces, at = [], 0
         for file, a, b in groups:
             start, stop = max(first - at, 0) + a, min(last - at, b - a) + a
@@ -177,34 +249,34 @@ class Source:
         size = o.buffer_groups
         return [pieces[i : i + size] for i in range(0, len(pieces), size)]
 
-    def _cut(
-        self, epoch: int, block: int, pieces: list[tuple[int, int, int]], start: int
-    ) -> Iterator[tuple[Batch, int]]:
-        """Batches of one block from its event `start` on, and the event after each."""
-        parts = [self._events.read(*piece) for piece in pieces]
+    def _cuts(self, epoch: int, share: int, shares: int, block: int, start: int) -> Iterator[_Cut]:
+        """The batches of one share of one epoch from event `start` of a block on."""
         o = self._options
-        if o.where:
-            parts = [part[o.where(part)] for part in parts]
-        whole = _truncated(Batch.cat(parts), o.max_rows)
-        n = len(whole)
-        order = torch.arange(n)
-        if o.shuffle:
-            order = torch.randperm(n, generator=self._random(epoch, block))
-        total = event_cost(whole)[order].cumsum(0)
-        while start < n:
-            used = int(total[start - 1]) if start else 0
-            stop = int(torch.searchsorted(total, used + o.budget, right=True))
-            stop = max(stop, start + 1)  # an event larger than the budget makes a batch of its own
-            if o.max_events:
-                stop = min(stop, start + o.max_events)
-            yield whole[order[start:stop]], stop
-            start = stop
+        for number, pieces in enumerate(self._blocks(epoch, share, shares)):
+            if number < block:
+                continue
+            parts = [self._events.read(*piece) for piece in pieces]
+            if o.where:
+                parts = [part[o.where(part)] for part in parts]
+            whole = _truncated(Batch.cat(parts), o.max_rows)
+            n = len(whole)
+            order = torch.arange(n)
+            if o.shuffle:
+                order = torch.randperm(n, generator=self._random(epoch, number, f"{share} of {shares}"))
+            total = event_cost(whole)[order].cumsum(0)
+            while start < n:
+                used = int(total[start - 1]) if start else 0
+                stop = int(torch.searchsorted(total, used + o.budget, right=True))
+                stop = max(stop, start + 1)  # an event larger than the budget makes a batch of its own
+                if o.max_events:
+                    stop = min(stop, start + o.max_events)
+                yield _Cut(whole, order[start:stop], pieces, number, stop)
+                start = stop
+            start = 0
 
-    def _random(self, epoch: int, block: int) -> torch.Generator:
-        """Random numbers of one block of this share, or (block -1) of the order of row groups, shared by all."""
-        o = self._options
-        share = "all" if block < 0 else f"{o.share} of {o.shares}"
-        digest = hashlib.sha256(f"{o.seed}/{epoch}/{block}/{share}".encode()).digest()
+    def _random(self, epoch: int, block: int, share: str) -> torch.Generator:
+        """Random numbers of one block of a share, or (block -1) of the order of row groups, shared by all."""
+        digest = hashlib.sha256(f"{self._options.seed}/{epoch}/{block}/{share}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
@@ -264,6 +336,21 @@ class _Options:
         return self.world * self.workers
 
 
+_Place = tuple[int, int, int, int]
+"""Epoch, block, event within the block, and batches taken of what was dealt out anew."""
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """One batch: the rows of a block that make it, the block's pieces and number, and the event after it."""
+
+    whole: Batch
+    rows: Tensor
+    pieces: list[tuple[int, int, int]]
+    block: int
+    after: int
+
+
 class _Events(Protocol):
     """Where events lie: groups (file, start, stop) and a way to read a piece of one."""
 
@@ -271,6 +358,7 @@ class _Events(Protocol):
     groups: list[tuple[int, int, int]]
 
     def read(self, file: int, start: int, stop: int) -> Batch: ...
+    def name(self, file: int, start: int, stop: int, entry: int, length: int) -> str: ...
 
 
 class _Memory:
@@ -283,6 +371,9 @@ class _Memory:
 
     def read(self, file: int, start: int, stop: int) -> Batch:
         return self._batch[start:stop]
+
+    def name(self, file: int, start: int, stop: int, entry: int, length: int) -> str:
+        return f"{start + entry} of those in memory"
 
 
 class _Files:
@@ -316,3 +407,8 @@ class _Files:
         reader = self._reader(file)
         parts = list(reader.batches(start, stop, size=stop - start, columns=self._columns))
         return Batch.cat(parts) if parts else reader.read(start, start, self._columns)
+
+    def name(self, file: int, start: int, stop: int, entry: int, length: int) -> str:
+        """What an event of a piece is called; where some were left out, by the range of the piece."""
+        exact = length == stop - start
+        return f"{self._paths[file].name}:{start + entry if exact else f'{start}-{stop - 1}'}"

@@ -1,11 +1,15 @@
 """Training state on disk: enough to go on after a kill as if nothing had happened.
 
 A state is one folder of `.safetensors` and JSON, written under a temporary name, synced and renamed. No pickle.
-Sharded tensors are gathered; every process keeps its own place in the data and its own random state.
+Sharded tensors are gathered; every process keeps its own place in the data and its own random state. A state can be
+loaded by another number of processes, and by a model that is spread over them in another way: weights, moments and
+averages are the same; the places of all processes are handed out, and a process that was not there before derives its
+random state from that of the first one and its own number.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -86,18 +90,24 @@ def save_state(folder: Path, parts: Parts, state: dict[str, Any], items: dict[st
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
     own = gather((items, random), place)
-    if not place.first:
-        return
-    all_items = {_of("items", rank): x for rank, (x, _) in enumerate(own)}
-    all_random = {_of(n, rank): t for rank, (_, x) in enumerate(own) for n, t in x.items()}
-    moments = {f"{name}/{key}": _tensor(v) for name, entry in optimiser["state"].items() for key, v in entry.items()}
-    files = {"weights": {n: t.contiguous() for n, t in weights.items()}, "optimiser": moments, **lists}
-    rest = {"average_steps": parts.average.steps if parts.average else 0, "groups": optimiser["param_groups"]}
+    if place.first:
+        all_items = {_of("items", rank): x for rank, (x, _) in enumerate(own)}
+        all_random = {_of(n, rank): t for rank, (_, x) in enumerate(own) for n, t in x.items()}
+        moments = {
+            f"{name}/{key}": _tensor(v) for name, entry in optimiser["state"].items() for key, v in entry.items()
+        }
+        files = {"weights": {n: t.contiguous() for n, t in weights.items()}, "optimiser": moments, **lists}
+        rest = {"average_steps": parts.average.steps if parts.average else 0, "groups": optimiser["param_groups"]}
+        _write(folder, {**files, "random": all_random}, {**state, **all_items, **rest})
+    gather(None, place)  # nobody leaves before all is written: the end of one process ends the others
+
+
+def _write(folder: Path, files: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
     try:
         with atomic_directory(folder) as temporary:
-            for name, tensors in {**files, "random": all_random}.items():
+            for name, tensors in files.items():
                 save_file(tensors, temporary / f"{name}.safetensors")
-            (temporary / "state.json").write_text(json.dumps({**state, **all_items, **rest}), encoding="utf-8")
+            (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise ValueError(
             f"{folder}: cannot write the training state: {error}; the last one is kept, free space and --resume"
@@ -105,10 +115,10 @@ def save_state(folder: Path, parts: Parts, state: dict[str, Any], items: dict[st
 
 
 def load_state(folder: Path, parts: Parts, place: World) -> dict[str, Any]:
-    """Restore what `save_state` wrote, in place, and return its `state` with this process's `items`.
+    """Restore what `save_state` wrote, in place, and return its `state` with the `items` of all processes, as a list.
 
     Raises:
-        ValueError: If the folder is incomplete, belongs to another model, or to another number of processes.
+        ValueError: If the folder is incomplete or belongs to another model.
     """
     path = folder / "state.json"
     if not has_state(folder):
@@ -118,9 +128,7 @@ def load_state(folder: Path, parts: Parts, place: World) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot read the training state: {error}; restore the whole folder") from error
     ranks = sum(key.split(".")[0] == "items" for key in state)
-    if ranks != place.size:
-        raise ValueError(f"{folder}: the state of {ranks} processes, expected {place.size}; resume with {ranks}")
-    state["items"] = state[_of("items", place.rank)]
+    state["items"] = [state[_of("items", rank)] for rank in range(ranks)]
     moments: dict[str, dict[str, Tensor]] = {}
     for name, tensor in load_tensors(folder / "optimiser.safetensors").items():
         parameter, key = name.rsplit("/", 1)
@@ -140,11 +148,19 @@ def load_state(folder: Path, parts: Parts, place: World) -> dict[str, Any]:
             _fill(tensors, stored)
     if parts.average:
         parts.average.steps = state["average_steps"]
-    random = load_tensors(folder / "random.safetensors")
-    torch.set_rng_state(random[_of("cpu", place.rank)])
-    if (cuda := _of("cuda", place.rank)) in random and torch.cuda.is_available():
-        torch.cuda.set_rng_state(random[cuda])
+    _restore_random(load_tensors(folder / "random.safetensors"), place.rank)
     return state
+
+
+def _restore_random(stored: dict[str, Tensor], rank: int) -> None:
+    own = stored.get(_of("cpu", rank))
+    if own is None:
+        digest = hashlib.sha256(stored["cpu"].numpy().tobytes() + str(rank).encode()).digest()
+        torch.manual_seed(int.from_bytes(digest[:7], "big"))
+        return
+    torch.set_rng_state(own)
+    if (cuda := stored.get(_of("cuda", rank))) is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(cuda)
 
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)

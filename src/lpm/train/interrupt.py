@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ __all__ = ["interruptible"]
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether the process was asked to stop (Ctrl-C, or SIGTERM of a batch system).
 
-    The first request only sets the answer, so that the work in hand can be brought to an end and saved; a second one
-    raises KeyboardInterrupt at once. Outside of the main thread, where Python allows no handlers, nothing changes.
+    A request only sets the answer, so that the work in hand can be brought to an end and saved. A second Ctrl-C raises
+    KeyboardInterrupt at once, unless this is one process of several: there both the terminal or the batch system and
+    torchrun pass one and the same request on. Outside of the main thread, where Python allows no handlers, nothing
+    changes.
 
     Example:
         >>> with interruptible() as asked:
@@ -28,9 +31,10 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         yield lambda: False
         return
     requests: list[int] = []
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
 
     def note(number: int, frame: FrameType | None) -> None:
-        if requests:
+        if number == signal.SIGINT and number in requests and not several:
             raise KeyboardInterrupt
         requests.append(number)
 

@@ -6,10 +6,12 @@ an uninterrupted one: weights, optimiser, average, random state and the place in
 
 from __future__ import annotations
 
+import gc
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -20,9 +22,11 @@ from torch.distributed.tensor import DTensor
 
 from lpm.train.checkpoint import Parts, load_state, save_state
 from lpm.train.interrupt import interruptible
+from lpm.train.memory import Portions, TooLargeError, ran_out
 from lpm.train.muon import Muon
 from lpm.train.optim import Average, learning_rate, parameter_groups
 from lpm.train.parallel import Parallel, World, mean_over_ranks, wrap
+from lpm.train.watch import Watch
 
 __all__ = ["PEAK_FLOPS", "Fit", "Items", "Record", "TrainConfig", "fit"]
 
@@ -40,6 +44,14 @@ class Items(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from such a place."""
+        ...
+
+    def redeal(self, states: list[dict[str, Any]]) -> None:
+        """Go on from the places of another number of processes, in the order of their ranks."""
+        ...
+
+    def names(self, state: dict[str, Any], rows: list[int]) -> list[str]:
+        """What the events at `rows` are called, of the batch after which the place was `state`."""
         ...
 
 
@@ -135,7 +147,7 @@ def fit(
     """Train `model` in place; at the end it holds the averaged (and, with patience, the best) weights.
 
     Args:
-        model: Its call on a batch returns {name: (B,)}; a batch has a length and `to(device)`.
+        model: Its call on a batch returns {name: (B,)}; a batch has a length, slices and `to(device)`.
         items: Training batches; must not run out.
         config: How to train.
         record: Receives `step`, `valid` and `end` events.
@@ -145,7 +157,8 @@ def fit(
         place: This process among all; None for a single one on the CPU.
 
     Raises:
-        ValueError: If the loss is no longer finite, or there is nothing to resume from.
+        ValueError: If the loss is no longer finite, a single event is too large for the memory, or there is nothing to
+            resume from.
         KeyboardInterrupt: On Ctrl-C or SIGTERM, once the step in hand is done and the state is saved.
     """
     return _Loop(model, items, config, record, valid, folder, place or World(0, 1, torch.device("cpu"))).run(resume)
@@ -186,6 +199,7 @@ class _Loop:
         self.best: list[Tensor] | None = None
         self.fit = Fit(0, {})
         self.misses = 0
+        self.watch, self.portions = Watch(items.names, place), Portions(folder, place)
         half = config.precision == "bf16" or (config.precision == "auto" and place.device.type == "cuda")
         self.cast = torch.autocast(place.device.type, torch.bfloat16) if half else nullcontext()
 
@@ -231,15 +245,14 @@ class _Loop:
         rate = learning_rate(self.fit.step, peak=1.0, steps=c.steps, warmup=c.warmup, floor=c.floor)
         for group in self.optimiser.param_groups:
             group["lr"] = c.lr * group["scale"] * rate
-        for _ in range(c.accumulate):
-            batch = next(batches)
+        taken = []
+        for batch in itertools.islice(batches, c.accumulate):
             events += len(batch)
             tokens += _size(self.model, batch)
-            batch = batch.to(self.place.device)
-            with self.cast:
-                losses = {n: x.mean() for n, x in self.wrapped(batch).items()}
-            total = torch.stack([(c.weights or {}).get(n, 1.0) * x for n, x in losses.items()]).sum()
-            torch.autograd.backward(total / c.accumulate)
+            taken.append((batch, self.items.state()))
+        losses = self._gradients([batch for batch, _ in taken])
+        for (_, state), found in zip(taken, losses, strict=True):
+            self.watch.add(self.fit.step + 1, state, found)
         if c.clip:
             nn.utils.clip_grad_norm_(self.parameters, c.clip)
         self.optimiser.step()
@@ -247,12 +260,64 @@ class _Loop:
         if self.average:
             self.average.update()
         self.fit.step += 1
-        return {n: x.detach() for n, x in losses.items()}, events, tokens
+        return losses[-1], events, tokens
+
+    def _gradients(self, batches: list[Any]) -> list[dict[str, Tensor]]:
+        """Gradients of all batches of a step, and their (B,) losses; out of memory, once more in smaller portions."""
+        while True:
+            try:
+                return [self._gradient(batch, len(batches)) for batch in batches]
+            except TooLargeError as error:
+                failed = error.with_traceback(None)
+            self._shrink(failed)
+
+    def _gradient(self, batch: Any, batches: int) -> dict[str, Tensor]:
+        parts: list[dict[str, Tensor]] = []
+        portions = self.portions.of(batch, _size(self.model, batch))
+        for i, portion in enumerate(portions):
+            try:
+                with self._talks(i == len(portions) - 1):
+                    with self.cast:
+                        losses = self.wrapped(portion.to(self.place.device))
+                        means = {n: x.mean() for n, x in losses.items()}
+                    weights = self.config.weights or {}
+                    total = torch.stack([weights.get(n, 1.0) * x for n, x in means.items()]).sum()
+                    torch.autograd.backward(total * (len(portion) / len(batch)) / batches)
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out(error):
+                    raise
+                raise TooLargeError(len(portion), _size(self.model, portion)) from None
+            parts.append({n: x.detach() for n, x in losses.items()})
+        return {n: torch.cat([p[n] for p in parts]) for n in parts[0]} if len(parts) > 1 else parts[0]
+
+    def _talks(self, last: bool) -> AbstractContextManager[None]:
+        """Processes exchange gradients once a batch, in its last portion."""
+        alone = last or not isinstance(self.wrapped, nn.parallel.DistributedDataParallel)
+        return nullcontext() if alone else self.wrapped.no_sync()  # type: ignore[no-any-return]
+
+    def _shrink(self, failed: TooLargeError) -> None:
+        """Make room, and let the next try be in portions of half the size."""
+        self.optimiser.zero_grad(set_to_none=True)
+        gc.collect()  # what the failed try holds on to
+        if self.place.device.type == "cuda":
+            torch.cuda.empty_cache()
+        step = self.fit.step + 1
+        if failed.events == 1:
+            raise ValueError(
+                f"out of memory at step {step}: one event of {failed.tokens} tokens does not fit; choose a smaller "
+                "model or data.longest; the last checkpoint is kept"
+            )
+        self.portions.shrink(failed)
+        if self.place.size > 1:  # the others wait for this gradient and cannot be told
+            raise ValueError(
+                f"rank {self.place.rank} is out of memory at step {step} with {failed.tokens} tokens; --resume goes on "
+                f"from the last checkpoint in portions of {self.portions.largest}"
+            )
+        self._tell("out_of_memory", step=step, tokens=failed.tokens, largest=self.portions.largest)
 
     def _log(self, losses: Mapping[str, Tensor], events: int, tokens: int, seconds: float, steps: int) -> None:
-        values = {n: float(mean_over_ranks(x, self.place)) for n, x in losses.items()}
-        if not all(math.isfinite(v) for v in values.values()):
-            raise self._diverged(f"loss is not finite at step {self.fit.step} ({values})")
+        self.watch.look()
+        values = {n: float(mean_over_ranks(x.mean(), self.place)) for n, x in losses.items()}
         self.fit.losses = values
         rate = events * self.place.size / seconds
         rates = {"events_per_s": round(rate, 2), "tokens_per_s": round(tokens * self.place.size / seconds, 1)}
@@ -260,11 +325,6 @@ class _Loop:
         lr = max(g["lr"] for g in self.optimiser.param_groups)
         self._tell("step", step=self.fit.step, steps=self.config.steps, loss=values, lr=lr, eta_s=round(left, 1),
                    **rates, **self._mfu(tokens / seconds))  # fmt: skip
-
-    def _diverged(self, what: str) -> ValueError:
-        return ValueError(
-            f"the {what}; lower train.lr or look at the data with lpm inspect; the last checkpoint is kept"
-        )
 
     def _mfu(self, tokens_per_s: float) -> dict[str, float]:
         """Share of the accelerator's peak, counting 6 operations a parameter and token (Kaplan et al. 2020)."""
@@ -285,10 +345,10 @@ class _Loop:
         # Views draw at random; validation must neither disturb the training's stream nor vary between calls.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # torch.manual_seed would reach the accelerator's stream too
-            for batch in self.valid():
+            for portion in (p for b in self.valid() for p in self.portions.of(b, _size(self.model, b))):
                 with self.cast:
-                    losses = self.model(batch.to(self.place.device))
-                count += len(batch)
+                    losses = self.model(portion.to(self.place.device))
+                count += len(portion)
                 sums = {n: sums.get(n, 0) + x.float().sum() for n, x in losses.items()}
         values = {n: float(mean_over_ranks(x / max(1, count), self.place)) for n, x in sums.items()}
         total = sum((self.config.weights or {}).get(n, 1.0) * v for n, v in values.items())
@@ -321,9 +381,13 @@ class _Loop:
 
     def _save(self) -> None:
         assert self.folder is not None
+        self.watch.look()
         finite = torch.stack([_local(p).isfinite().all() for p in self.parameters]).all()
         if float(mean_over_ranks(finite.float(), self.place)) < 1:
-            raise self._diverged(f"weights are not finite after step {self.fit.step}")
+            raise ValueError(
+                f"the weights are not finite after step {self.fit.step}; lower train.lr or look at the data with lpm "
+                "inspect; the last checkpoint is kept"
+            )
         state = {"step": self.fit.step, "best": self.fit.best, "misses": self.misses, "losses": self.fit.losses}
         save_state(self.folder / "training", self._parts(), state, self.items.state(), self.place)
 
@@ -333,7 +397,10 @@ class _Loop:
         if self.config.patience:
             self.best = [p.detach().clone() for p in self.parameters]
         state = load_state(self.folder / "training", self._parts(), self.place)
-        self.items.restore(state["items"])
+        if len(state["items"]) == self.place.size:
+            self.items.restore(state["items"][self.place.rank])
+        else:
+            self.items.redeal(state["items"])
         self.fit.step, self.fit.best, self.misses = state["step"], state["best"], state["misses"]
         self.fit.losses = state.get("losses", {})
         self.fit.stopped = 0 < self.config.patience <= self.misses

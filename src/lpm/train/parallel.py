@@ -46,6 +46,7 @@ def world(device: str = "auto") -> Iterator[World]:
 
     Raises:
         ValueError: If CUDA is asked for and there is none.
+        ConnectionError: If another process went away.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -61,6 +62,13 @@ def world(device: str = "auto") -> Iterator[World]:
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size, place)
+    except Exception as error:
+        if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
+            raise ConnectionError("another rank went away; the line that names it says why") from error
+        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+        get_error_handler().record_exception(error)  # for that line
+        raise
     finally:
         dist.destroy_process_group()
 

@@ -1,0 +1,74 @@
+"""Losses that are no longer finite: in which step, of which head, for which events.
+
+Looking at a loss makes the host wait for the accelerator. The losses of all events are therefore kept where they are,
+and looked at together when the loop reports or saves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lpm.train.parallel import World, gather, mean_over_ranks
+
+__all__ = ["Watch"]
+
+_NAMED = 8
+
+
+class Watch:
+    """Losses since the last look.
+
+    Args:
+        names: (state, rows) to what the events at `rows` of a batch are called; `state` is the place of the stream
+            after that batch.
+        place: This process among all.
+
+    Example:
+        >>> one = World(0, 1, torch.device("cpu"))
+        >>> watch = Watch(lambda state, rows: [f"a.root:{state['at'] + r}" for r in rows], one)
+        >>> watch.add(3, {"at": 40}, {"label": torch.tensor([0.1, float("nan")])})
+        >>> watch.look()
+        Traceback (most recent call last):
+        ValueError: at step 3 the loss is not finite: label of 1 of 2 events (a.root:41); ...
+    """
+
+    def __init__(self, names: Callable[[dict[str, Any], list[int]], list[str]], place: World) -> None:
+        self.names, self.place = names, place
+        self.kept: list[tuple[int, dict[str, Any], Mapping[str, Tensor]]] = []
+
+    def add(self, step: int, state: dict[str, Any], losses: Mapping[str, Tensor]) -> None:
+        """Keep the {head: (B,)} losses of one batch."""
+        self.kept.append((step, state, losses))
+
+    def look(self) -> None:
+        """Look at what was kept, and forget it. All processes must call this.
+
+        Raises:
+            ValueError: If a loss is not finite, in all processes; it names step, head and events.
+        """
+        if not self.kept:
+            return
+        sums = torch.stack([torch.stack([x.float().sum() for x in losses.values()]).sum() for *_, losses in self.kept])
+        bad = ~mean_over_ranks(sums, self.place).isfinite()
+        if bool(bad.any()):
+            step, state, losses = self.kept[int(bad.nonzero()[0])]
+            found = [text for part in gather(self._found(state, losses), self.place) for text in part]
+            raise ValueError(
+                f"at step {step} the loss is not finite: {'; '.join(found)}; lower train.lr or look at the data with "
+                "lpm inspect; the last checkpoint is kept"
+            )
+        self.kept.clear()
+
+    def _found(self, state: dict[str, Any], losses: Mapping[str, Tensor]) -> list[str]:
+        """What is wrong in the batch of this process: one text a head."""
+        texts = []
+        for head, x in losses.items():
+            rows = (~x.isfinite()).nonzero().flatten().tolist()
+            if rows:
+                names = ", ".join(self.names(state, rows[:_NAMED])) + (", …" if len(rows) > _NAMED else "")
+                texts.append(f"{head} of {len(rows)} of {len(x)} events ({names})")
+        return texts
