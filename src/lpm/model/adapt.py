@@ -28,6 +28,16 @@ class LowRank(nn.Module):
         self.a = nn.Parameter(torch.randn(rank, base.in_features, device=base.weight.device) * base.in_features**-0.5)
         self.b = nn.Parameter(base.weight.new_zeros(base.out_features, rank))
 
+    @property
+    def weight(self) -> Tensor:
+        """The sum, for layers that use a matrix otherwise than by calling it."""
+        return self.base.weight + self.b @ self.a
+
+    @property
+    def bias(self) -> Tensor | None:
+        """That of the base layer."""
+        return self.base.bias
+
     def forward(self, x: Tensor) -> Tensor:
         """As the base layer, plus B A x."""
         out: Tensor = self.base(x) + (x @ self.a.T) @ self.b.T

@@ -135,9 +135,7 @@ def check_schema(model: Model, schema: Schema, source: str) -> None:
         ValueError: If a field that the model reads is missing or has another unit or kind.
     """
     wanted = [p for n in model.tokenizers for p in model.tokenizer(n).paths]
-    if model.config.pairs:
-        wanted += [model.config.pairs.pt, model.config.pairs.eta, model.config.pairs.phi]
-    for path in dict.fromkeys(wanted):
+    for path in dict.fromkeys([*wanted, *model.config.kinematics]):
         if path not in schema:
             raise ValueError(f"{source}: the model reads {path}, which is not there; it has {', '.join(schema.paths)}")
         mine, theirs = model.schema.field(path), schema.field(path)

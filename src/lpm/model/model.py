@@ -19,6 +19,7 @@ from lpm.model.heads import Head, HeadConfig
 from lpm.model.heads.base import class_index
 from lpm.model.packing import Hidden, Layout
 from lpm.model.pairs import PairBias, PairBiasConfig
+from lpm.model.particle_transformer import ParticleTransformer, ParticleTransformerConfig
 from lpm.model.view import Streams, View
 from lpm.tokens import Tokenizer, TokenizerConfig
 from lpm.tokens.base import gather_fields
@@ -46,18 +47,33 @@ class ModelConfig:
     """Everything that makes a model but its weights and schema.
 
     Args:
-        backbone: Size of the transformer.
+        backbone: Size of the transformer. A Particle Transformer reads one collection, has its own pairwise physics and
+            answers heads that see all.
         tokenizers: {collection: tokenizer}; the collections are laid out in this order.
         heads: {name: head}.
         pairs: Pairwise physics bias, or None.
         condition: Category to generate by, or None.
+
+    Raises:
+        ValueError: If a Particle Transformer is given pairs or a condition.
     """
 
-    backbone: BackboneConfig
+    backbone: BackboneConfig | ParticleTransformerConfig
     tokenizers: dict[str, TokenizerConfig]
     heads: dict[str, HeadConfig]
     pairs: PairBiasConfig | None = None
     condition: ConditionConfig | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.backbone, ParticleTransformerConfig) and (self.pairs or self.condition):
+            raise ValueError("a Particle Transformer has its own pairs and does not generate: no pairs, no condition")
+
+    @property
+    def kinematics(self) -> tuple[str, ...]:
+        """Fields that pairwise physics reads beside the tokenizers."""
+        if isinstance(self.backbone, ParticleTransformerConfig):
+            return self.backbone.paths
+        return (self.pairs.pt, self.pairs.eta, self.pairs.phi) if self.pairs else ()
 
 
 class Model(nn.Module):
@@ -68,7 +84,8 @@ class Model(nn.Module):
         schema: What the data mean; fields that the tokenizers read must be in it and must not be truth.
 
     Raises:
-        ValueError: If a tokenizer reads a field that is missing or truth.
+        ValueError: If a tokenizer reads a field that is missing or truth, or a head asks the backbone for a view that
+            it does not have.
     """
 
     def __init__(self, config: ModelConfig, schema: Schema) -> None:
@@ -84,13 +101,22 @@ class Model(nn.Module):
                     raise ValueError(
                         f"{name}.{field.name} is truth: a tokenizer must not see it; ask for it with a head"
                     )
-        self.embeds = nn.ModuleDict({n: Embed(width, t.width, t.vocab) for n, t in built.items()})
-        self.prefix = nn.Parameter(torch.randn(1 + config.backbone.registers, width) * 0.5)
-        self.backbone = Backbone(config.backbone)
-        self.pairs = PairBias(config.pairs, config.backbone.heads) if config.pairs else None
-        c = config.condition
+        body, c = config.backbone, config.condition
+        self.backbone: Backbone | ParticleTransformer
+        if isinstance(body, ParticleTransformerConfig):
+            self.embeds = nn.ModuleDict()
+            self.prefix = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width), std=0.02))
+            self.backbone = body.build(built)
+        else:
+            self.embeds = nn.ModuleDict({n: Embed(width, t.width, t.vocab) for n, t in built.items()})
+            self.prefix = nn.Parameter(torch.randn(1 + body.registers, width) * 0.5)
+            self.backbone = Backbone(body)
+        self.pairs = PairBias(config.pairs, body.heads) if config.pairs else None
         self.condition = Condition(width, len(c.classes), c.drop) if c else None
         self.heads = nn.ModuleDict({n: h.build(width, built) for n, h in config.heads.items()})
+        for name in self.heads if isinstance(self.backbone, ParticleTransformer) else ():
+            if self.head(name).view != View():
+                raise ValueError(f"head {name} hides particles from the backbone; a Particle Transformer sees all")
 
     def tokenizer(self, name: str) -> Tokenizer:
         """The tokenizer of a collection."""
@@ -123,6 +149,8 @@ class Model(nn.Module):
         """Hidden states of one forward pass over tokens as seen through `view`."""
         counts = {n: len(s.ragged.values) for n, s in streams.items()}
         layout = Layout.of({n: s.offsets for n, s in streams.items()}, len(self.prefix), counts)
+        if isinstance(self.backbone, ParticleTransformer):
+            return self._gathered(self.backbone, batch, streams, layout)
         x_SD = self.prefix.new_empty(layout.size, self.prefix.shape[1])
         prefix_BPD = self.prefix.expand(len(batch), -1, -1)
         if self.condition is not None and view.conditioned:
@@ -138,6 +166,14 @@ class Model(nn.Module):
             kinematics_S3, real_S = self._kinematics(batch, streams, layout)
             bias = self.pairs(kinematics_S3, real_S, p, view.causal)
         return Hidden(self.backbone(x_SD, p, view.causal, bias), layout)
+
+    def _gathered(self, body: ParticleTransformer, batch: Batch, streams: Streams, layout: Layout) -> Hidden:
+        of = body.config.of
+        features_TF = streams[of].features
+        assert features_TF is not None
+        x_TD, event_BD = body(features_TF, body.config.momenta(batch), streams[of].offsets, self.prefix)
+        x_SD = x_TD.new_empty(layout.size, x_TD.shape[1]).index_copy(0, layout.rows[of], x_TD)
+        return Hidden(x_SD.index_copy(0, layout.prefix[:, 0], event_BD.to(x_SD.dtype)), layout, gathered=True)
 
     def _said(self, batch: Batch) -> Tensor:
         assert self.config.condition is not None

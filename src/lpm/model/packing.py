@@ -69,10 +69,17 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Hidden:
-    """Hidden states of the packed sequence, x (S, D)."""
+    """Hidden states of the packed sequence, x (S, D).
+
+    Args:
+        x: The states.
+        layout: Where everything lies.
+        gathered: The event token has gathered its event by itself, in class attention.
+    """
 
     x: Float[Tensor, "S D"]
     layout: Layout
+    gathered: bool = False
 
     @property
     def event(self) -> Float[Tensor, "B D"]:
@@ -81,10 +88,12 @@ class Hidden:
 
     @property
     def pooled(self) -> Float[Tensor, "B D"]:
-        """(B, D) state of the event token plus the mean of all positions of the event.
+        """(B, D) state of the event token plus, unless it has `gathered` them, the mean of all positions of the event.
 
         In a causal pre-training the event token learns to gather nothing; the mean makes what the rows know usable.
         """
+        if self.gathered:
+            return self.event
         return self.event + Ragged(self.x, self.layout.offsets).mean()
 
     def of(self, name: str) -> Float[Tensor, "T D"]:

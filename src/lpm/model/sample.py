@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
 from lpm.data.schema import Collection, Field, Schema
-from lpm.model.backbone import Cache
+from lpm.model.backbone import Backbone, Cache
 from lpm.model.embed import Embed
 from lpm.model.heads.next_token import NextToken
 from lpm.model.model import Model
@@ -132,8 +132,10 @@ def _grow(
     """Grow `size` events from nothing to their ends."""
     name = head.config.of
     tokenizer, embed, draw = model.tokenizer(name), model.embeds[name], chooser(config, generator)
+    body = model.backbone
     assert isinstance(embed, Embed)
-    cache = Cache(model.backbone.config, size, model.prefix)
+    assert isinstance(body, Backbone)
+    cache = Cache(body.config, size, model.prefix)
     bias = _GrowingBias(model, name, size)
     event = torch.arange(size, device=model.prefix.device)
     growing = torch.ones_like(event, dtype=torch.bool)
@@ -153,12 +155,13 @@ def _grow(
         values, features = tokenizer.complete(codes_BK, generator)
         grown.append((event[growing], codes_BK[growing], None if values is None else values[growing]))
         x_BD = embed.content(features, codes_BK)
-        h_BD = model.backbone.step(x_BD, cache, bias.next(values))
+        h_BD = body.step(x_BD, cache, bias.next(values))
     return _assemble(model, name, size, grown, classes)
 
 
 def _begin(model: Model, cache: Cache, size: int, classes: Tensor | None, bias: _GrowingBias) -> Tensor:
     """Feed the prefix; the state after its last token predicts the first row."""
+    assert isinstance(model.backbone, Backbone)
     h_BD = model.prefix.new_empty(0)
     for i, x_D in enumerate(model.prefix):
         x_BD = x_D.expand(size, -1)

@@ -1,0 +1,194 @@
+r"""Pairwise interactions of the Particle Transformer, for pairs of real particles only.
+
+(Qu, Li, Qian, arXiv 2202.03772, eq. 3.) For particles a and b of four-momenta p, with rapidity y,
+
+.. math:: \ln k_T = \ln(\min(p_{Ta},p_{Tb})\Delta),\quad \ln z = \ln\frac{\min(p_{Ta},p_{Tb})}{p_{Ta}+p_{Tb}},\quad
+          \ln\Delta = \ln\sqrt{(y_a-y_b)^2+(\phi_a-\phi_b)^2},\quad \ln m^2 = \ln (p_a+p_b)^2
+
+pass a small network that gives one number a head, which is added to the attention logits of every layer. The
+interaction is symmetric, so each pair is computed once, a particle with itself included: event by event the lower
+triangle of its square, row by row. An event of n particles has n (n + 1) / 2 pairs.
+
+The order of operations is that of `weaver`, to the last bit where cancellation matters: the squared mass of two nearly
+collinear particles, computed in single precision from energies, is rounding noise, and trained weights expect it.
+
+Shapes: S packed particles, P pairs, G events of one bucket, L its longest, H heads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lpm.model.buckets import Bucket
+
+__all__ = ["Interactions", "RowNorm", "kinematics", "pair_features", "squares", "triangles"]
+
+EPS = 1e-8
+"""Floor of what a logarithm is taken of, in GeV or GeV²."""
+
+CHUNK = 4096
+"""Pairs that pass the folded network at once: their hidden states, 1 MB, stay in the cache."""
+
+
+def kinematics(p_S4: Float[Tensor, "S 4"]) -> Float[Tensor, "7 S"]:
+    """What pairs need of each particle (px, py, pz, E): these four, then transverse momentum, rapidity and azimuth."""
+    px, py, pz, energy = p_S4.unbind(1)
+    pt = torch.sqrt(px.square() + py.square())
+    rapidity = 0.5 * torch.log(1 + (2 * pz) / (energy - pz).clamp(min=1e-20))
+    return torch.stack([px, py, pz, energy, pt, rapidity, torch.atan2(py, px)])
+
+
+def pair_features(a_7P: Float[Tensor, "7 P"], b_7P: Float[Tensor, "7 P"]) -> Float[Tensor, "4 P"]:
+    """(ln kT, ln z, ln Δ, ln m²) of particles described by `kinematics`.
+
+    Example:
+        >>> p = torch.tensor([[3.0, 0.0, 0.0, 3.0], [0.0, 4.0, 0.0, 4.0]])  # at a right angle: m² = 2 × 3 × 4
+        >>> a, b = kinematics(p).unsqueeze(2).unbind(1)
+        >>> [round(float(x), 3) for x in pair_features(a, b).exp()]  # kT = 3 π/2, z = 3/7, Δ = π/2
+        [4.712, 0.429, 1.571, 24.0]
+    """
+    dy = a_7P[5] - b_7P[5]
+    dphi = (a_7P[6] - b_7P[6] + math.pi) % (2 * math.pi) - math.pi
+    delta = (dy**2 + dphi**2).sqrt()
+    low = torch.minimum(a_7P[4], b_7P[4])
+    z = low / (a_7P[4] + b_7P[4]).clamp(min=EPS)
+    px2, py2, pz2, e2 = (a_7P[:4] + b_7P[:4]).square()
+    return torch.stack([low * delta, z, delta, e2 - (px2 + py2 + pz2)]).clamp(min=EPS).log()
+
+
+def triangles(lengths: Int[Tensor, " G"], longest: int) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:
+    """Rows (a, b) of the pairs of events with the given lengths whose rows follow one another.
+
+    Example:
+        >>> [x.tolist() for x in triangles(torch.tensor([2, 1]), longest=2)]
+        [[0, 1, 1, 2], [0, 0, 1, 2]]
+    """
+    count, device = lengths * (lengths + 1) // 2, lengths.device
+    event = torch.repeat_interleave(torch.arange(len(lengths), device=device), count)
+    # The triangle of an event is the beginning of the triangle of any longer one.
+    place = torch.arange(len(event), device=device) - (count.cumsum(0) - count)[event]
+    row, column = torch.tril_indices(longest, longest, device=device)
+    first = (lengths.cumsum(0) - lengths)[event]
+    return first + row[place], first + column[place]
+
+
+def squares(y_PH: Float[Tensor, "P H"], bucket: Bucket) -> Float[Tensor, "H G L L"]:
+    """Numbers of pairs as one symmetric square an event and head, minus infinity where the key is padding.
+
+    Where the query is padding, the square holds anything, and no gradient is taken from there.
+    """
+    n, at = bucket.lengths, torch.arange(bucket.longest, device=y_PH.device)
+    high, low = torch.maximum(at[:, None], at), torch.minimum(at[:, None], at)
+    count = n * (n + 1) // 2
+    pair_GLL = (count.cumsum(0) - count)[:, None, None] + high * (high + 1) // 2 + low
+    pair_N = pair_GLL.clamp_max(len(y_PH) - 1).flatten()
+    square_HN: Tensor = _Mirror.apply(y_PH, pair_N, bucket)  # type: ignore[no-untyped-call]
+    padding_GL = at >= n.clamp_min(1)[:, None]  # an event without particles looks somewhere, and at nothing
+    return square_HN.view(-1, *pair_GLL.shape).masked_fill_(padding_GL[:, None], float("-inf"))
+
+
+class _Mirror(torch.autograd.Function):
+    """Each pair to its two places. The gradient of a pair is the sum of two selections, without atomic sums."""
+
+    @staticmethod
+    def forward(ctx: Any, y_PH: Tensor, pair_N: Tensor, bucket: Bucket) -> Tensor:
+        ctx.bucket = bucket
+        return y_PH.T.contiguous().index_select(1, pair_N)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        a_P, b_P = triangles(ctx.bucket.lengths, ctx.bucket.longest)
+        to_P, length = ctx.bucket.places, ctx.bucket.longest
+        # Row r of the bucket is particle `place % L` of event `place // L`.
+        ab_P = to_P[a_P] * length + to_P[b_P] % length
+        ba_P = to_P[b_P] * length + to_P[a_P] % length
+        both_HP = grads[0].index_select(1, ab_P) + grads[0].index_select(1, ba_P)
+        return (both_HP * torch.where(a_P == b_P, 0.5, 1.0)).T, None, None
+
+
+class RowNorm(nn.BatchNorm1d):
+    """Batch norm over the rows of a packed batch: padding is never seen. Fewer than two rows have no statistics."""
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        """(N, D) normalised rows."""
+        if self.training and len(x_ND) < 2:
+            return F.batch_norm(x_ND, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(x_ND)
+
+    def scale_shift(self) -> tuple[Tensor, Tensor]:
+        """(D,) factor and (D,) shift that this is in evaluation."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        factor = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return factor, self.bias - self.running_mean * factor
+
+
+class Interactions(nn.Module):
+    """The network from pair features to heads: linear layers between batch norms, with GELU between.
+
+    In training the batch norms see all pairs of real particles of the batch at once, as in `weaver` with its default,
+    sparse pairs; in evaluation they are folded into the linear layers.
+
+    Args:
+        widths: Of the hidden layers.
+        heads: H.
+    """
+
+    def __init__(self, widths: tuple[int, ...], heads: int) -> None:
+        super().__init__()
+        sizes = (4, *widths, heads)
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
+        self.norms = nn.ModuleList(RowNorm(n) for n in sizes)
+
+    def forward(self, parts: Iterable[Float[Tensor, "4 _"]]) -> Iterator[Float[Tensor, "_ H"]]:
+        """Numbers (P, H) of each part, given its features (4, P). In evaluation nothing is computed ahead of its use.
+
+        Args:
+            parts: All pairs of the batch.
+        """
+        if self.training:
+            features = list(parts)
+            yield from torch.split(self._exact(torch.cat(features, 1).T), [x.shape[1] for x in features])
+            return
+        layers = self._folded()
+        for x_4P in parts:
+            yield torch.cat([_pass(part.T, layers) for part in torch.split(x_4P, CHUNK, 1)])
+
+    def _exact(self, x: Tensor) -> Tensor:
+        x = self.norms[0](x)
+        for i, (layer, norm) in enumerate(zip(self.layers, list(self.norms)[1:], strict=True)):
+            x = norm(layer(F.gelu(x) if i else x))
+        return x
+
+    def _folded(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of each linear layer with the norm behind it, and of the first with that before it too."""
+        out = []
+        for i, layer in enumerate(self.layers):
+            weight, bias = layer.weight, layer.bias
+            assert isinstance(weight, Tensor)
+            assert isinstance(bias, Tensor)
+            if i == 0:
+                factor, shift = self._norm(0)
+                weight, bias = weight * factor, bias + weight @ shift
+            factor, shift = self._norm(i + 1)
+            out.append((weight * factor[:, None], bias * factor + shift))
+        return out
+
+    def _norm(self, i: int) -> tuple[Tensor, Tensor]:
+        norm = self.norms[i]
+        assert isinstance(norm, RowNorm)
+        return norm.scale_shift()
+
+
+def _pass(x: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:
+    for i, (weight, bias) in enumerate(layers):
+        x = F.linear(F.gelu(x) if i else x, weight, bias)
+    return x

@@ -1,0 +1,242 @@
+"""The Particle Transformer, without padding (Qu, Li, Qian, arXiv 2202.03772).
+
+Particles, embedded by a network behind a batch norm, pass blocks of attention biased by their pairwise interactions;
+then a class token asks them what the jet is, in blocks of class attention (Touvron et al., arXiv 2103.17239). The
+blocks are those of NormFormer (Shleifer et al., arXiv 2110.09456): norms before and behind attention and inside the
+feed-forward layer, learned factors of heads and of the residual path.
+
+With equal weights it gives the answers of `weaver` (see `lpm.model.weaver`), but next to nothing is computed for
+padding: events are sorted by length and taken in buckets, rows are packed, and only the squares of attention are
+padded, to the longest event of the bucket. Batch norms see real particles only; that of the features counts, in the
+training of `weaver`, the zeros of the padding among the particles.
+
+Shapes: T particles, F features, D width, B events, H heads, E head width; G, L and R of a bucket as in `buckets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lpm.data.batch import Batch
+from lpm.model.buckets import Bucket
+from lpm.model.interactions import Interactions, RowNorm, kinematics, pair_features, squares, triangles
+from lpm.physics.kinematics import cartesian
+from lpm.tokens import Tokenizer
+from lpm.tokens.base import gather_fields
+
+__all__ = ["ParticleTransformer", "ParticleTransformerConfig"]
+
+EVENTS = 16
+"""Events of a bucket on the CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticleTransformerConfig:
+    """Size of a Particle Transformer, and where it finds the four-momenta. The defaults are the published ones.
+
+    Args:
+        of: The collection of particles.
+        pt: Path of the transverse momentum in GeV.
+        eta: Path of the (relative) pseudorapidity.
+        phi: Path of the (relative) azimuth in rad.
+        energy: Path of the energy in GeV, in the frame of `eta`; None for massless particles.
+        width: Width of the hidden states; a multiple of `heads`.
+        embed: Widths of the hidden layers of the embedding.
+        pairs: Widths of the hidden layers of the network of interactions.
+        heads: Attention heads.
+        depth: Blocks of particles.
+        class_depth: Blocks of the class token.
+        dropout: Probability of dropping an attention weight, an activation, or an entry of a block's two outputs. The
+            blocks of the class token drop nothing.
+
+    Raises:
+        ValueError: If the heads do not divide the width.
+    """
+
+    of: str = "particle"
+    pt: str = "particle.pt"
+    eta: str = "particle.deta"
+    phi: str = "particle.dphi"
+    energy: str | None = None
+    width: int = 128
+    embed: tuple[int, ...] = (128, 512)
+    pairs: tuple[int, ...] = (64, 64, 64)
+    heads: int = 8
+    depth: int = 8
+    class_depth: int = 2
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}; choose one that is")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Fields of the four-momentum."""
+        return (self.pt, self.eta, self.phi, *([self.energy] if self.energy else []))
+
+    def build(self, tokenizers: Mapping[str, Tokenizer]) -> ParticleTransformer:
+        """The body, for the features of its collection's tokenizer.
+
+        Raises:
+            ValueError: If there is not exactly this one tokenizer, or it has no features.
+        """
+        if set(tokenizers) != {self.of}:
+            raise ValueError(
+                f"a Particle Transformer reads one collection, {self.of}; got tokenizers of {', '.join(tokenizers)}"
+            )
+        if not tokenizers[self.of].width:
+            raise ValueError(f"the tokenizer of {self.of} has codes only; a Particle Transformer needs continuous ones")
+        return ParticleTransformer(self, tokenizers[self.of].width)
+
+    def momenta(self, batch: Batch) -> Float[Tensor, "T 4"]:
+        """(px, py, pz, E) of all particles in GeV."""
+        names = tuple(path.split(".")[1] for path in self.paths)
+        pt, eta, phi, *energy = gather_fields(batch, self.of, names).values.unbind(1)
+        return torch.stack([*cartesian(pt, eta, phi), *(energy or [pt * eta.cosh()])], 1)
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward layer, each between two norms and beside a residual path."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.drop = heads, nn.Dropout(dropout)
+        self.norm_in, self.norm_out, self.norm_up = (nn.LayerNorm(width) for _ in range(3))
+        self.norm_down = nn.LayerNorm(4 * width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.head_scale, self.skip_scale = nn.Parameter(torch.ones(heads)), nn.Parameter(torch.ones(width))
+
+    def forward(
+        self, x_RD: Float[Tensor, "R D"], bucket: Bucket, bias_HGLL: Float[Tensor, "H G L L"]
+    ) -> Float[Tensor, "R D"]:
+        """Hidden states of the particles of one bucket."""
+        heads, size, longest = bias_HGLL.shape[:3]
+        qkv_GLX = bucket.pad(self.qkv(self.norm_in(x_RD)))
+        q, k, v = qkv_GLX.view(size, longest, 3, heads, -1).permute(2, 3, 0, 1, 4).flatten(1, 2)
+        if self.training or torch.is_grad_enabled():
+            # The fused kernel of the CPU neither drops weights nor gives the bias a gradient.
+            logits = torch.baddbmm(bias_HGLL.flatten(0, 1), q, k.mT, alpha=q.shape[-1] ** -0.5)
+            y = torch.bmm(F.dropout(logits.softmax(-1), self.drop.p, self.training), v)
+        else:
+            q, k, v = (t.view(heads, size, longest, -1) for t in (q, k, v))
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_HGLL)
+        y_GLD = y.view(heads, size, longest, -1).permute(1, 2, 0, 3).flatten(2)
+        return self._rest(x_RD, bucket.unpad(y_GLD))
+
+    def ask(self, token_GD: Float[Tensor, "G D"], x_RD: Float[Tensor, "R D"], bucket: Bucket) -> Float[Tensor, "G D"]:
+        """Class tokens after having looked at themselves and at their event's particles.
+
+        With one query an event, keys and values need not be made: q · (W u) = (Wᵀ q) · u, and a sum of values is the
+        value of a sum. The bias of the keys is the same for all and falls out of the softmax.
+        """
+        u_GLD = torch.cat([self.norm_in(token_GD)[:, None], bucket.pad(self.norm_in(x_RD))], 1)
+        wq, wk, wv = self.qkv.weight.view(3, self.heads, -1, u_GLD.shape[2])
+        bq, _, bv = self.qkv.bias.view(3, self.heads, -1)
+        q_GHE = torch.einsum("gd,hed->ghe", token_GD, wq) + bq
+        q_GHD = torch.einsum("ghe,hed->ghd", q_GHE, wk) * wk.shape[1] ** -0.5
+        padding_GL = torch.arange(-1, bucket.longest, device=u_GLD.device) >= bucket.lengths[:, None]
+        seen_GHL = (q_GHD @ u_GLD.mT).masked_fill(padding_GL[:, None], float("-inf")).softmax(-1)
+        y_GHE = torch.einsum("ghd,hed->ghe", seen_GHL @ u_GLD, wv) + bv
+        return self._rest(token_GD, y_GHE.flatten(1))
+
+    def _rest(self, x: Tensor, y: Tensor) -> Tensor:
+        """All that follows attention, row by row."""
+        scale = self.head_scale.repeat_interleave(x.shape[1] // self.heads)
+        y = F.linear(y, self.out.weight * scale[:, None], self.out.bias * scale)
+        x = x + self.drop(self.norm_out(y))
+        y = self.norm_down(self.drop(F.gelu(self.up(self.norm_up(x)))))
+        return torch.addcmul(self.drop(self.down(y)).to(x.dtype), x, self.skip_scale)
+
+
+class ParticleTransformer(nn.Module):
+    """Features and four-momenta in, hidden states of particles and of events out.
+
+    Args:
+        config: Its size.
+        features: F.
+    """
+
+    def __init__(self, config: ParticleTransformerConfig, features: int) -> None:
+        super().__init__()
+        c = self.config = config
+        sizes = (features, *c.embed, c.width)
+        self.norm_features = RowNorm(features)
+        self.embed = nn.Sequential()
+        for i, o in pairwise(sizes):
+            self.embed.extend([nn.LayerNorm(i), nn.Linear(i, o), nn.GELU()])
+        self.interactions = Interactions(c.pairs, c.heads)
+        self.blocks = nn.ModuleList(Block(c.width, c.heads, c.dropout) for _ in range(c.depth))
+        self.class_blocks = nn.ModuleList(Block(c.width, c.heads, 0.0) for _ in range(c.class_depth))
+        self.norm = nn.LayerNorm(c.width)
+        self._start()
+
+    def _start(self) -> None:
+        """Weights as published: uniform after Glorot, outputs into the residual path smaller layer by layer."""
+        for name, layer in self.named_modules():
+            if isinstance(layer, nn.Linear) and not name.startswith("interactions"):
+                nn.init.xavier_uniform_(layer.weight, gain=2**0.5 if name.endswith("qkv") else 1.0)
+                nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            for i, block in enumerate(self.blocks, start=1):
+                assert isinstance(block, Block)
+                block.out.weight /= (2 * i) ** 0.5
+                block.down.weight /= (2 * i) ** 0.5
+
+    def forward(
+        self,
+        features_TF: Float[Tensor, "T F"],
+        momenta_T4: Float[Tensor, "T 4"],
+        offsets: Int[Tensor, " starts"],
+        token_1D: Float[Tensor, "1 D"],
+    ) -> tuple[Float[Tensor, "T D"], Float[Tensor, "B D"]]:
+        """Hidden states (T, D) of the particles, and (B, D) of the class token of each event after the last norm.
+
+        Args:
+            features_TF: What is seen of each particle.
+            momenta_T4: (px, py, pz, E) in GeV.
+            offsets: (B + 1,) starts of the events; they may be empty.
+            token_1D: The class token.
+        """
+        lengths, order = offsets.diff().sort(stable=True)
+        starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        shift = torch.repeat_interleave(offsets[order] - starts[:-1], lengths, output_size=len(features_TF))
+        rows = torch.arange(len(features_TF), device=offsets.device) + shift
+        x_TD = self.embed(self.norm_features(features_TF[rows]))
+        p_7T = kinematics(momenta_T4[rows])
+        # Small buckets stay in the cache of a processor; an accelerator wants few and large ones.
+        size = EVENTS if offsets.device.type == "cpu" else max(EVENTS, len(order) // 8)
+        buckets = [Bucket.of(n) for n in torch.split(lengths, size)]
+        counts = [len(b.places) for b in buckets]
+        pairs = (_pairs(p, b) for p, b in zip(torch.split(p_7T, counts, 1), buckets, strict=True))
+        bodies, events = [], []
+        for x_RD, bucket, y_PH in zip(torch.split(x_TD, counts), buckets, self.interactions(pairs), strict=True):
+            x_RD, event_GD = self._bucket(x_RD, bucket, y_PH, token_1D)
+            bodies.append(x_RD)
+            events.append(event_GD)
+        return torch.cat(bodies)[rows.argsort()], torch.cat(events)[order.argsort()]
+
+    def _bucket(self, x_RD: Tensor, bucket: Bucket, y_PH: Tensor, token_1D: Tensor) -> tuple[Tensor, Tensor]:
+        if bucket.longest:
+            bias_HGLL = squares(y_PH, bucket)
+            for block in self.blocks:
+                x_RD = block(x_RD, bucket, bias_HGLL)
+        token_GD = token_1D.expand(len(bucket.lengths), -1)
+        for block in self.class_blocks:
+            assert isinstance(block, Block)
+            token_GD = block.ask(token_GD, x_RD, bucket)
+        return x_RD, self.norm(token_GD)
+
+
+def _pairs(p_7R: Tensor, bucket: Bucket) -> Tensor:
+    """(4, P) features of the pairs of a bucket."""
+    a_P, b_P = triangles(bucket.lengths, bucket.longest)
+    return pair_features(p_7R[:, a_P], p_7R[:, b_P])
