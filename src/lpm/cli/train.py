@@ -13,6 +13,7 @@ from lpm.train.launch.command import Kind
 
 if TYPE_CHECKING:
     from lpm.recipes.base import RunConfig
+    from lpm.train.loop import Record
 
 __all__ = ["train"]
 
@@ -93,13 +94,26 @@ def _here(
             training(config.name, quiet=quiet or not first) as bar,
             also(out, bar, mlflow=mlflow, tensorboard=tensorboard) as tell,
         ):
-            execute(config, out, resume=resume, device=device, tell=tell)
+            execute(config, out, resume=resume, device=device, tell=_aloud(tell))
     except KeyboardInterrupt:
         if first:
             typer.echo(f"lpm: interrupted; go on with: lpm train {recipe} --out {out} --resume", err=True)
         raise typer.Exit(130) from None
     if first:
         typer.echo(f"trained {config.name}: {out}. Next: lpm report {out}")
+
+
+def _aloud(tell: Record) -> Record:
+    """A record that also says on the terminal what nobody should have to look up."""
+
+    def told(event: str, **content: Any) -> None:
+        tell(event, **content)
+        if event.endswith("out_of_memory"):
+            step, tokens, largest = (content[n] for n in ("step", "tokens", "largest"))
+            text = f"out of memory at step {step} with {tokens} tokens; going on in portions of at most {largest}"
+            typer.echo(f"lpm: {text}; a smaller data.budget would save the trouble", err=True)
+
+    return told
 
 
 def _chosen(

@@ -115,10 +115,14 @@ def _claim(config: RunConfig, folder: Path, resume: bool) -> None:
     if resume:
         if not path.is_file():
             raise ValueError(f"{folder}: no run to resume; start without --resume")
-        if read_recipe(folder) != config:
+        before = read_recipe(folder)
+        # How the weights are spread over processes decides nothing; neither does the number of processes.
+        if replace(before, train=replace(before.train, parallel=config.train.parallel)) != config:
             raise ValueError(f"{folder}: was started with another recipe; --resume needs the same recipe and settings")
     elif any(map(has_state, (folder / "training", *folder.glob("tokenizer-*/training")))) or _finished(folder):
         raise ValueError(f"{folder}: holds a run already; choose another folder, or --resume to go on with it")
+    else:
+        (folder / "memory.json").unlink(missing_ok=True)  # of a larger model, perhaps
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
 

@@ -173,8 +173,8 @@ def carry_out(plan: Plan) -> int:
     for path, text in plan.files.items():
         with atomic_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-            if text.startswith("#!"):
-                temporary.chmod(0o755)
+        if text.startswith("#!"):
+            path.chmod(0o755)
     code = 0
     for command in plan.commands:
         try:
