@@ -1,5 +1,7 @@
-"""A training on several ranks, started by torchrun from test_parallel."""
+"""A training on several ranks, started by torchrun from test_parallel and test_elastic."""
 
+import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,20 +15,38 @@ from tests.train.test_loop import CONFIG
 from tests.train.toy import Counted, Line, held
 
 
-def record(event: str, **content: Any) -> None:
-    """Nothing to say."""
+def main(kind: Any, optimiser: Any, folder: Path, way: str = "whole", step: int = 0) -> None:
+    """Train on all ranks; the first leaves its state in `folder`.
 
-
-def main(kind: Any, optimiser: Any, folder: Path) -> None:
-    """Train on all ranks; the first leaves its state in `folder`."""
+    `way`: "whole", "resume", or what happens at `step`: "stop" all of them; the second one "raise"s or is "kill"ed.
+    """
     torch.set_num_threads(1)
     with world("cpu") as place:
         torch.manual_seed(0)
         model = Line()
         model.drop.p = 0.0
+
+        def record(event: str, **content: Any) -> None:
+            if way.endswith("stop") and event == "step" and content["step"] == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        class Failing(Counted):
+            """The second rank does not survive the batch of a step."""
+
+            def state(self) -> dict[str, Any]:
+                if place.rank == 1 and self.place == step and way == "raise":
+                    raise ValueError("no such file")
+                if place.rank == 1 and self.place == step and way == "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return super().state()
+
         config = replace(CONFIG, parallel=kind, optimiser=optimiser)
-        fit(model, Counted(), config, record=record, valid=held, folder=folder, place=place)
+        resume = way.startswith("resume")
+        fit(model, Failing(), config, record=record, valid=held, folder=folder, resume=resume, place=place)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    try:
+        main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *sys.argv[4:5], *map(int, sys.argv[5:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

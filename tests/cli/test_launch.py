@@ -1,0 +1,91 @@
+"""`lpm train --launch`: what would be submitted is shown, checked before it waits in a queue, and true in the docs."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lpm.cli.main import app
+
+DOCS = Path(__file__).parents[2] / "docs" / "launch.md"
+BLOCKS = re.findall(
+    r"```console\n\$ (lpm train [^\n]* --dry-run)\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+def lpm(*words: str | Path) -> tuple[int, str]:
+    """Exit code and standard output; errors of users are raised."""
+    done = CliRunner().invoke(app, [str(w) for w in words])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout
+
+
+@pytest.mark.parametrize(("command", "output"), BLOCKS, ids=[c.partition("--launch ")[2][:8] for c, _ in BLOCKS])
+def test_the_documentation_shows_what_would_be_submitted(
+    command: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, said = lpm(*shlex.split(command)[1:])
+    said = said.replace(sys.executable, "/home/me/lpm/bin/python").replace(str(tmp_path), "/home/me")
+    assert said == output
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_documentation_shows_every_launcher() -> None:
+    assert {c.split("--launch ")[1].split()[0] for c, _ in BLOCKS} == {"torchrun", "slurm", "htcondor"}
+
+
+def test_a_sweep_has_a_run_for_each_combination(tmp_path: Path) -> None:
+    words = ["--sweep", "train.lr=1e-3,2e-3", "--sweep", "seed=1,2", "--out", tmp_path / "s", "--dry-run"]
+    _, said = lpm("train", "jets.top", *words)
+    lines = said.splitlines()
+    assert len(lines) == 4
+    assert lines[1].endswith(f"--set train.lr=1e-3 --set seed=2 --out {tmp_path}/s/train.lr=1e-3+seed=2")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--launch", "pbs"], "local, torchrun, slurm, htcondor"),
+        (["--sweep", "train.lr"], "FIELD=V1,V2"),
+        (["--sweep", "train.rate=1,2"], "no such field"),
+        (["--sweep", "train.lr=1e-3,1e-3"], "share a folder"),
+        (["--launch", "slurm", "--set", "train.steps=many"], "expected int"),
+        (["--launch", "slurm", "--nodes", "0"], "nodes"),
+        (["--ranks", "2", "--dry-run"], "--launch torchrun"),
+    ],
+)
+def test_what_makes_no_sense_never_reaches_the_queue(words: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=said):
+        lpm("train", "jets.top", "--out", tmp_path / "run", *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_holds_a_run_is_not_submitted_again(tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    with pytest.raises(ValueError, match="holds a run already"):
+        lpm("train", "jets.top", "--out", tmp_path, "--launch", "slurm")
+
+
+def test_what_is_submitted_is_written_and_handed_to_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "sbatch").write_text('#!/bin/sh\ncp "$1" "$1.seen"\nexit 5\n')
+    (programs / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    run = tmp_path / "run"
+    code, _ = lpm("train", "jets.top", "--out", run, "--launch", "slurm", "--gpus", "2", "--seed", "3", "--data", "a b")
+    assert code == 5
+    text = (run / "job.sbatch.seen").read_text()
+    assert f"train jets.top --data 'a b' --size 4 --seed 3 --quiet --out {run}" in text
+    assert "--nproc-per-node=2" in text
+
+
+def test_options_that_say_where_it_runs_need_no_torch() -> None:
+    program = "import sys, lpm.cli.main; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

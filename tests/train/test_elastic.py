@@ -1,0 +1,104 @@
+"""Several ranks: their number and how weights are spread may change on the way; the end of one is told in a line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lpm.records.weights import load_tensors
+from lpm.train.loop import fit
+from lpm.train.parallel import World
+from tests.train.test_loop import CONFIG, ROOT
+from tests.train.toy import Counted, Line, held
+
+ONE = World(0, 1, torch.device("cpu"))
+
+
+def launch(*words: str | Path, ranks: int = 2) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "lpm.train.launch.ranks", "--standalone", f"--nproc-per-node={ranks}", "-m"]
+    command += ["tests.train.ranks", *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=400)
+
+
+def alone(folder: Path, optimiser: Any, stop: int = 0, resume: bool = False) -> None:
+    """The same training in this process."""
+
+    def record(event: str, **content: Any) -> None:
+        if event == "step" and content["step"] == stop:
+            signal.raise_signal(signal.SIGTERM)
+
+    torch.manual_seed(0)
+    model = Line()
+    model.drop.p = 0.0
+    config = replace(CONFIG, optimiser=optimiser)
+    fit(model, Counted(), config, record=record, valid=held, folder=folder, resume=resume, place=ONE)
+
+
+def state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    content = json.loads((folder / "training" / "state.json").read_text())
+    tensors = {}
+    for name in ("weights", "optimiser", "average", "best"):
+        tensors |= {f"{name}/{k}": v for k, v in load_tensors(folder / "training" / f"{name}.safetensors").items()}
+    return tensors, content
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then", "optimiser"), [("ddp", "fsdp", "adamw"), ("fsdp", "ddp", "muon")])
+def test_one_then_two_ranks_then_spread_otherwise_then_one(
+    first: str, then: str, optimiser: str, tmp_path: Path
+) -> None:
+    """All ranks see the same batches here, so weights, moments and averages are those of one process throughout."""
+    folder, whole = tmp_path / "changed", tmp_path / "whole"
+    with pytest.raises(KeyboardInterrupt):
+        alone(folder, optimiser, stop=10)
+    for kind, step in ((first, 20), (then, 30)):
+        done = launch(kind, optimiser, folder, "resume-stop", str(step))
+        assert done.returncode == 130, done.stderr
+        _, content = state(folder)
+        assert content["step"] == step
+        assert "items.1" in content
+    alone(folder, optimiser, resume=True)
+    alone(whole, optimiser)
+    (a, one), (b, other) = state(whole), state(folder)
+    assert set(a) == set(b)
+    for name, tensor in a.items():
+        torch.testing.assert_close(tensor, b[name], atol=1e-5, rtol=1e-4)
+    assert one["best"] == pytest.approx(other["best"], rel=1e-4)
+    assert "items.1" not in other
+
+
+def test_a_rank_that_was_not_there_draws_other_numbers_than_the_first(tmp_path: Path) -> None:
+    from lpm.train.checkpoint import Parts, load_state, save_state
+
+    model = Line()
+    parts = Parts(model, torch.optim.AdamW(model.parameters()), None, None)
+    save_state(tmp_path / "s", parts, {"step": 1}, {"place": 3}, ONE)
+    draws = []
+    for rank in (0, 1, 2, 1):
+        place = World(rank, 1, torch.device("cpu"))
+        assert load_state(tmp_path / "s", parts, place)["items"] == [{"place": 3}]
+        draws.append(float(torch.rand(())))
+    assert len(set(draws)) == 3
+    assert draws[1] == draws[3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [("raise", "ValueError: no such file"), ("kill", "killed by SIGKILL, perhaps for want of memory")],
+)
+def test_a_rank_that_fails_is_named_in_one_line(way: str, why: str, tmp_path: Path) -> None:
+    done = launch("ddp", "adamw", tmp_path, way, "17")
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("lpm: ")]
+    assert lines == [f"lpm: rank 1 failed: {why}; all ranks were stopped, the last checkpoint is kept"]
+    assert state(tmp_path)[1]["step"] == 14
