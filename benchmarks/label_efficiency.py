@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from record import Cell, Record, Table, mean, options_of, short, trained_on
+from record import KINEMATICS, Cell, Record, Table, mean, options_of, short, trained_on
 
 from lpm.data.batch import Batch
 from lpm.metrics.roc import roc_auc
@@ -51,7 +51,7 @@ def auc(config: ModelConfig, start: str | None, labels: int, steps: int, seed: i
 
 
 def pretrain(o: argparse.Namespace, rest: Batch, folder: Path) -> str:
-    """A body that learned to predict particles from all jets but the test jets, without any label."""
+    """A body that learned the next particle and the substructure of all jets but the test jets, without any label."""
     run = jets_recipes.base(o.size)
     every = replace(run.train, steps=o.pretrain, warmup=max(1, o.pretrain // 10), ema=0.99, valid_every=0)
     data = DataConfig(train=(f"{short(o.data)} without the test jets",), budget=5_000, held=0.0)
@@ -89,7 +89,8 @@ def main() -> None:
 
 def fill(record: Record, o: argparse.Namespace, folder: Path) -> None:
     """Split the jets, pre-train if asked for, train both starts, and put what was found into the record."""
-    jets = record.read(o.data)
+    asked = [head.target for head in jets_recipes.observables().values()]
+    jets = record.read(o.data, (*KINEMATICS, "jet.label", *asked))
     known = (top_labels(jets) >= 0).nonzero()[:, 0]
     picked = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[: o.test]]
     held = torch.zeros(len(jets), dtype=torch.bool).index_fill(0, picked, True)

@@ -151,9 +151,11 @@ def _section(s: Section) -> str:
 
 
 def _split(value: str) -> str:
-    """Value large, error small."""
-    number, sign, error = value.partition(" ± ")
-    return html.escape(number) + (f"<small> {sign.strip()} {html.escape(error)}</small>" if sign else "")
+    """Value large, error small: `0.98 ± 0.01`, or `0.98 +0.01 −0.02`."""
+    if value[:1] in {">", "("}:
+        return html.escape(value)
+    number, space, error = value.partition(" ")
+    return html.escape(number) + (f"<small>{space}{html.escape(error)}</small>" if error else "")
 
 
 def _cell(cell: str | Estimate) -> str:
