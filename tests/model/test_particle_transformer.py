@@ -14,6 +14,7 @@ from lpm.model.adapt import adapt, merge
 from lpm.model.buckets import Bucket
 from lpm.model.heads import ClassifyConfig, NextTokenConfig, RegressConfig, UnmaskConfig
 from lpm.model.interactions import squares, triangles
+from lpm.model.layers import Dropout
 from lpm.model.model import ConditionConfig, Model, ModelConfig
 from lpm.model.pairs import PairBiasConfig
 from lpm.model.particle_transformer import ParticleTransformerConfig
@@ -222,6 +223,22 @@ def test_squares_of_pairs_with_gradients() -> None:
         return square[:, 0, :2], square[:, 2]
 
     assert torch.autograd.gradcheck(weights, y)
+
+
+def test_dropout_keeps_the_mean_and_drops_as_often_as_said() -> None:
+    torch.manual_seed(0)
+    drop, x = Dropout(0.3), torch.full((999, 101), 2.0, requires_grad=True)
+    y = drop(x)
+    kept = y != 0
+    assert abs(float(kept.float().mean()) - 0.7) < 0.01
+    assert torch.allclose(y[kept], torch.tensor(2 / 0.7), rtol=1e-4)
+    y.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad != 0, kept)
+    assert not torch.equal(drop(x) != 0, kept)
+    assert torch.equal(drop.eval()(x), x)
+    for p in (0.0, 1.0):
+        assert bool((Dropout(p)(x) == x * (1 - p)).all())
 
 
 # The published code, with equal weights

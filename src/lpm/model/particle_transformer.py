@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from lpm.data.batch import Batch
 from lpm.model.buckets import Bucket
 from lpm.model.interactions import Interactions, RowNorm, kinematics, pair_features, squares, triangles
+from lpm.model.layers import Dropout
 from lpm.physics.kinematics import cartesian
 from lpm.tokens import Tokenizer
 from lpm.tokens.base import gather_fields
@@ -108,7 +109,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.drop = heads, nn.Dropout(dropout)
+        self.heads, self.drop = heads, Dropout(dropout)
         self.norm_in, self.norm_out, self.norm_up = (nn.LayerNorm(width) for _ in range(3))
         self.norm_down = nn.LayerNorm(4 * width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
@@ -120,17 +121,16 @@ class Block(nn.Module):
     ) -> Float[Tensor, "R D"]:
         """Hidden states of the particles of one bucket."""
         heads, size, longest = bias_HGLL.shape[:3]
-        qkv_GLX = bucket.pad(self.qkv(self.norm_in(x_RD)))
-        q, k, v = qkv_GLX.view(size, longest, 3, heads, -1).permute(2, 3, 0, 1, 4).flatten(1, 2)
+        qkv_GL3HE = bucket.pad(self.qkv(self.norm_in(x_RD))).view(size, longest, 3, heads, -1)
         if self.training or torch.is_grad_enabled():
             # The fused kernel of the CPU neither drops weights nor gives the bias a gradient.
+            q, k, v = qkv_GL3HE.permute(2, 3, 0, 1, 4).flatten(1, 2)
             logits = torch.baddbmm(bias_HGLL.flatten(0, 1), q, k.mT, alpha=q.shape[-1] ** -0.5)
-            y = torch.bmm(F.dropout(logits.softmax(-1), self.drop.p, self.training), v)
+            y_GLHE = torch.bmm(self.drop(logits.softmax(-1)), v).view(heads, size, longest, -1).permute(1, 2, 0, 3)
         else:
-            q, k, v = (t.view(heads, size, longest, -1) for t in (q, k, v))
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_HGLL)
-        y_GLD = y.view(heads, size, longest, -1).permute(1, 2, 0, 3).flatten(2)
-        return self._rest(x_RD, bucket.unpad(y_GLD))
+            q, k, v = qkv_GL3HE.permute(2, 0, 3, 1, 4)
+            y_GLHE = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_HGLL.transpose(0, 1)).transpose(1, 2)
+        return self._rest(x_RD, bucket.unpad(y_GLHE.flatten(2)))
 
     def ask(self, token_GD: Float[Tensor, "G D"], x_RD: Float[Tensor, "R D"], bucket: Bucket) -> Float[Tensor, "G D"]:
         """Class tokens after having looked at themselves and at their event's particles.
