@@ -278,7 +278,17 @@ def test_events_are_named_by_file_and_entry(shards, where):
     ]
 
 
-def test_events_in_memory_have_numbers():
+def test_events_in_memory_have_numbers_or_the_names_of_where_they_came_from(shards):
     source = Source.from_batch(jets(20), budget=30, seed=2)
     batch = next(iter(source))
     assert source.names(source.state(), [1]) == [f"{numbers([batch])[0][1]} of those in memory"]
+    files = Source(shards, budget=40, seed=1, epochs=1, shuffle=False, where=lambda b: b.field("jet.pt").values > 3)
+    named = Source.from_batch(
+        Batch.cat(list(files)), origin=lambda n: files.entries([n])[0], budget=40, seed=1, shuffle=False
+    )
+    iterator = iter(named)
+    next(iterator)
+    batch = next(iterator)
+    number = numbers([batch])[0][2]
+    assert named.names(named.state(), [2]) == [f"0.parquet:{number}"]
+    assert files.entries([215, 52]) == ["3.parquet:39", "0.parquet:56"]

@@ -16,6 +16,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,14 +101,27 @@ class Source:
         self._set_up(_Files(find_files(paths), columns, on_bad), options)
 
     @classmethod
-    def from_batch(cls, batch: Batch, *, columns: Sequence[str] | None = None, **options: Any) -> Source:
+    def from_batch(
+        cls,
+        batch: Batch,
+        *,
+        columns: Sequence[str] | None = None,
+        origin: Callable[[int], str] | None = None,
+        **options: Any,
+    ) -> Source:
         """The same stream over events in memory; options as for files.
+
+        Args:
+            batch: The events.
+            columns: Fields and collections to use; None for all.
+            origin: Number of an event to what it is called.
+            options: As for files.
 
         Raises:
             ValueError: If a number makes no sense.
         """
         made = cls.__new__(cls)
-        made._set_up(_Memory(batch if columns is None else batch.select(columns)), _Options(**options))
+        made._set_up(_Memory(batch if columns is None else batch.select(columns), origin), _Options(**options))
         return made
 
     def _set_up(self, events: _Events, options: _Options) -> None:
@@ -183,13 +197,28 @@ class Source:
             block, event = int(state["block"]), int(state["event"])
             here = self._cuts(int(state["epoch"]), self._options.share, self._options.shares, block, 0)
             cut = next(c for c in here if (c.block, c.after) == (block, event))
+        names = self._entries(cut)
+        return [names[row]() for row in rows]
+
+    def entries(self, numbers: Sequence[int]) -> list[str]:
+        """File and entry of the events at `numbers` of the first epoch of this share, counted in the stream's order."""
+        found: dict[int, str] = {}
+        at = 0
+        for cut in self._cuts(0, self._options.share, self._options.shares, 0, 0):
+            if wanted := [n for n in numbers if at <= n < at + len(cut.rows)]:
+                names = self._entries(cut)
+                found |= {n: names[n - at]() for n in wanted}
+            at += len(cut.rows)
+        return [found[n] for n in numbers]
+
+    def _entries(self, cut: _Cut) -> list[Callable[[], str]]:
+        """What gives the name of each event of a batch."""
         where, names = self._options.where, []
         for piece in cut.pieces:
             part = self._events.read(*piece)
             kept = where(part).nonzero().flatten().tolist() if where else range(len(part))
-            names += [self._events.name(*piece, entry, len(part)) for entry in kept]
-        chosen = cut.rows.tolist()
-        return [names[chosen[row]] for row in rows]
+            names += [partial(self._events.name, *piece, entry, len(part)) for entry in kept]
+        return [names[row] for row in cut.rows.tolist()]
 
     def _check(self, state: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         for key, value in expected.items():
@@ -364,8 +393,8 @@ class _Events(Protocol):
 class _Memory:
     """Events of one batch."""
 
-    def __init__(self, batch: Batch) -> None:
-        self.schema, self._batch = batch.schema, batch
+    def __init__(self, batch: Batch, origin: Callable[[int], str] | None) -> None:
+        self.schema, self._batch, self._origin = batch.schema, batch, origin
         n = len(batch)
         self.groups = [(0, i, min(i + _MEMORY_GROUP, n)) for i in range(0, n, _MEMORY_GROUP)]
 
@@ -373,7 +402,8 @@ class _Memory:
         return self._batch[start:stop]
 
     def name(self, file: int, start: int, stop: int, entry: int, length: int) -> str:
-        return f"{start + entry} of those in memory"
+        number = start + entry
+        return self._origin(number) if self._origin else f"{number} of those in memory"
 
 
 class _Files:

@@ -62,10 +62,15 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
         once, held = (Source(p, where=wanted, **ordered) for p in (train, valid))
         source = Source(train, where=wanted, ahead=2, **mixed)
         return Data(source, lambda: once, lambda: held, source.events)
-    whole = _in_memory(train, wanted, ordered) if batch is None else _chosen(batch, wanted)
+    files = None
+    if batch is not None:
+        whole = batch if wanted is None else batch[wanted(batch)]
+    else:
+        files = Source(train, where=wanted, **ordered)
+        whole = Batch.cat(list(files))
     order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(config.seed))
     if valid and batch is None:
-        kept = _in_memory(valid, wanted, ordered)
+        kept = Batch.cat(list(Source(valid, where=wanted, **ordered)))
     else:
         count = max(1, round(c.held * len(order)))
         kept, order = whole[order[:count]], order[count:]
@@ -77,7 +82,12 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
     mixed.pop("columns", None)
     chosen = whole[order]
     once, held = (Source.from_batch(b, **ordered) for b in (chosen, kept))
-    return Data(Source.from_batch(chosen, **mixed), lambda: once, lambda: held, len(order))
+
+    def origin(number: int) -> str:
+        place = int(order[number])
+        return files.entries([place])[0] if files else f"{place} of those in memory"
+
+    return Data(Source.from_batch(chosen, origin=origin, **mixed), lambda: once, lambda: held, len(order))
 
 
 def _columns(model: ModelConfig, path: Path) -> list[str]:
@@ -106,11 +116,3 @@ def _wanted(model: ModelConfig) -> Callable[[Batch], Tensor] | None:
         return torch.stack(answers).any(0)
 
     return known
-
-
-def _chosen(batch: Batch, wanted: Callable[[Batch], Tensor] | None) -> Batch:
-    return batch if wanted is None else batch[wanted(batch)]
-
-
-def _in_memory(paths: list[str], wanted: Callable[[Batch], Tensor] | None, options: dict[str, Any]) -> Batch:
-    return Batch.cat(list(Source(paths, where=wanted, **options)))

@@ -293,7 +293,7 @@ class _Loop:
     def _talks(self, last: bool) -> AbstractContextManager[None]:
         """Processes exchange gradients once a batch, in its last portion."""
         alone = last or not isinstance(self.wrapped, nn.parallel.DistributedDataParallel)
-        return nullcontext() if alone else self.wrapped.no_sync()  # type: ignore[no-any-return]
+        return nullcontext() if alone else self.wrapped.no_sync()
 
     def _shrink(self, failed: TooLargeError) -> None:
         """Make room, and let the next try be in portions of half the size."""

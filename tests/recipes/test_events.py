@@ -1,0 +1,39 @@
+"""The events of a run: what is held out, and what each event is called."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lpm.data.batch import Batch
+from lpm.data.fields import JETCLASS
+from lpm.data.io import write_batches
+from lpm.recipes import RECIPES
+from lpm.recipes.events import open_data
+from lpm.train.parallel import World
+
+
+def test_events_that_went_through_memory_are_named_by_their_file(
+    toy_jets: Callable[..., Batch], tmp_path: Path
+) -> None:
+    """A share is held out, the rest is shuffled in memory, then once more by the stream: the names still fit."""
+    batch = toy_jets(60)
+    field = replace(batch.schema.field("jet.label"), labels=JETCLASS)
+    labels = batch.field("jet.label").values * JETCLASS.index("Tbqq")
+    labels[::7] = torch.nan  # not known: such events cannot teach
+    batch = batch.with_field("jet", field, labels)
+    write_batches(tmp_path / "a.parquet", [batch[:25]], schema=batch.schema)
+    write_batches(tmp_path / "b.parquet", [batch[25:]], schema=batch.schema)
+    config = RECIPES["jets.top"](data=(str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")), size=2)
+    config = replace(config, data=replace(config.data, valid=(), budget=100))
+    data = open_data(config, World(0, 1, torch.device("cpu")))
+    iterator = iter(data.train)
+    next(iterator)
+    found = next(iterator)
+    names = data.train.names(data.train.state(), list(range(len(found))))
+    for name, event in zip(names, found.field("particle.pt"), strict=True):
+        file, _, entry = name.partition(":")
+        number = int(entry) + (25 if file == "b.parquet" else 0)
+        assert number % 7
+        torch.testing.assert_close(event, batch[number : number + 1].field("particle.pt").values)
