@@ -102,3 +102,20 @@ def test_a_rank_that_fails_is_named_in_one_line(way: str, why: str, tmp_path: Pa
     lines = [line for line in done.stderr.splitlines() if line.startswith("lpm: ")]
     assert lines == [f"lpm: rank 1 failed: {why}; all ranks were stopped, the last checkpoint is kept"]
     assert state(tmp_path)[1]["step"] == 14
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_out_of_memory_on_one_rank_ends_in_one_line_and_goes_on_in_portions(kind: str, tmp_path: Path) -> None:
+    """The limit is halved in each start, until all fits; the result is that of whole batches."""
+    for tokens, largest in ((16, 8), (8, 4)):
+        done = launch(kind, "adamw", tmp_path, "memory")
+        assert done.returncode == 1
+        assert f"rank 1 is out of memory at step 1 with {tokens} tokens" in done.stderr
+        assert f"portions of {largest}; all ranks were stopped" in done.stderr
+    done = launch(kind, "adamw", tmp_path, "memory")
+    assert done.returncode == 0, done.stderr
+    alone(tmp_path / "alone", "adamw")
+    (a, _), (b, _) = state(tmp_path / "alone"), state(tmp_path)
+    for name, tensor in a.items():
+        torch.testing.assert_close(tensor, b[name], atol=1e-5, rtol=1e-4)

@@ -7,35 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from lpm.train.loop import fit
 from lpm.train.memory import Portions, TooLargeError, ran_out
 from lpm.train.parallel import World
 from tests.train.test_loop import CONFIG, Notes
-from tests.train.toy import Counted, Line, held
+from tests.train.toy import Counted, Greedy, Line, held
 
 PLAIN = replace(CONFIG, steps=12, ema=0.0, patience=0)
-TOO_MUCH = 2**50
-
-
-class Greedy(Line):
-    """Needs more memory than any machine has if the batch has more than `fits` events; fails forward or backward."""
-
-    def __init__(self, fits: int, backward: bool = False) -> None:
-        super().__init__()
-        self.drop.p = 0.0
-        self.fits, self.backward, self.seen = fits, backward, []
-
-    def forward(self, batch: Tensor) -> dict[str, Tensor]:
-        losses = super().forward(batch)
-        if self.training:
-            self.seen.append(len(batch))
-            if len(batch) > self.fits:
-                if not self.backward:
-                    torch.empty(TOO_MUCH)
-                losses["line"].register_hook(lambda _: torch.empty(TOO_MUCH))
-        return losses
 
 
 def train(fits: int, backward: bool = False, folder: Path | None = None, **change: Any) -> tuple[Greedy, Notes]:

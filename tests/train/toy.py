@@ -1,5 +1,6 @@
 """A model and a stream with no physics, for tests of the loop."""
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,29 @@ class Line(nn.Module):
         for block in self.blocks[:-1]:
             x = self.drop(torch.tanh(block(x)))
         return {"line": (self.blocks[-1](x)[:, 0] - batch.sum(1)) ** 2}
+
+
+class Greedy(Line):
+    """Needs more memory than any machine has if the batch has more than `fits` events; fails forward or backward."""
+
+    def __init__(self, fits: int, backward: bool = False) -> None:
+        super().__init__()
+        self.drop.p = 0.0
+        self.fits, self.backward, self.seen = fits, backward, []
+        self.kept: Any = lambda: None
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        assert self.kept() is None, "what the failed try made is still there"
+        made = batch + 0.0
+        losses = super().forward(made)
+        if self.training:
+            self.seen.append(len(batch))
+            if len(batch) > self.fits:
+                self.kept = weakref.ref(made)
+                if not self.backward:
+                    torch.empty(2**50)
+                losses["line"].register_hook(lambda _: torch.empty(2**50))
+        return losses
 
 
 class Counted:

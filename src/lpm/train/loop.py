@@ -268,7 +268,7 @@ class _Loop:
             try:
                 return [self._gradient(batch, len(batches)) for batch in batches]
             except TooLargeError as error:
-                failed = error.with_traceback(None)
+                failed = TooLargeError(error.events, error.tokens)  # without the frames that hold tensors
             self._shrink(failed)
 
     def _gradient(self, batch: Any, batches: int) -> dict[str, Tensor]:
