@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lpm.records.weights import load_tensors
+from lpm.train.launch import LAUNCHERS, Job, LaunchConfig
 from lpm.train.loop import fit
 from lpm.train.parallel import World
 from tests.train.test_loop import CONFIG, ROOT
@@ -119,3 +121,27 @@ def test_out_of_memory_on_one_rank_ends_in_one_line_and_goes_on_in_portions(kind
     (a, _), (b, _) = state(tmp_path / "alone"), state(tmp_path)
     for name, tensor in a.items():
         torch.testing.assert_close(tensor, b[name], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["whole", "kill"])
+def test_two_machines_meet_and_both_say_what_happened(way: str, tmp_path: Path) -> None:
+    """Two launchers with one process each, as on two machines."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = LaunchConfig(kind="torchrun", nodes=2, ranks=1, rendezvous=f"127.0.0.1:{port}")
+    job = Job(tmp_path, ("-m", "tests.train.ranks", "ddp", "adamw", str(tmp_path), way, "17"))
+    (command,) = LAUNCHERS["torchrun"]([job], config).commands
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    both = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    lines = sorted(line for text in said for line in text.splitlines() if line.startswith("lpm: "))
+    assert state(tmp_path)[1]["step"] == (40 if way == "whole" else 14)
+    if way == "whole":
+        assert [p.returncode for p in both] == [0, 0]
+        assert not lines
+    else:
+        assert [p.returncode for p in both] == [1, 1]
+        assert lines[0].startswith("lpm: rank 0 failed: ConnectionError: another rank went away")
+        assert lines[1].startswith("lpm: rank 1 failed: killed by SIGKILL")

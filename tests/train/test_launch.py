@@ -235,4 +235,7 @@ def test_the_rank_that_failed_first_is_named() -> None:
     assert what_failed({0: lost, 1: Failure(-9, timestamp=4)}) == (
         "rank 1 failed: killed by SIGKILL, perhaps for want of memory"
     )
+    alone = Failure(1, {"message": "ConnectionError: another rank went away"})
+    assert what_failed({0: alone, 1: Failure(-9, timestamp=4)}).startswith("rank 1 failed: killed")
+    assert what_failed({0: alone}) == "rank 0 failed: ConnectionError: another rank went away"
     assert what_failed({0: Failure(1, timestamp=4), 1: lost}) == "rank 1 failed: exit code 1"

@@ -63,11 +63,13 @@ def world(device: str = "auto") -> Iterator[World]:
     try:
         yield World(dist.get_rank(), size, place)
     except Exception as error:
-        if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
-            raise ConnectionError("another rank went away; the line that names it says why") from error
         from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
-        get_error_handler().record_exception(error)  # for that line
+        lost = isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+        told = ConnectionError("another rank went away, see what that one says") if lost else error
+        get_error_handler().record_exception(told)  # for the one line of `lpm.train.launch.ranks`
+        if lost:
+            raise told from error
         raise
     finally:
         dist.destroy_process_group()

@@ -36,15 +36,18 @@ def main(words: Sequence[str]) -> int:
 
 
 def what_failed(failures: Mapping[int, Any]) -> str:
-    """Which rank failed first and why, in one line: one that says so, else one that was killed, else the earliest.
+    """Which rank failed first and why, in one line.
+
+    That is one that says so, else one that was killed, else the earliest; one that only lost another comes last.
 
     Args:
         failures: {rank: `ProcessFailure` of torch}.
     """
 
-    def order(rank: int) -> tuple[bool, bool, int]:
+    def order(rank: int) -> tuple[bool, bool, bool, int]:
         f = failures[rank]
-        return not isinstance(f.message, dict), f.exitcode >= 0, f.timestamp
+        follows = isinstance(f.message, dict) and str(f.message.get("message", "")).startswith("ConnectionError")
+        return follows, not isinstance(f.message, dict), f.exitcode >= 0, f.timestamp
 
     rank = min(failures, key=order)
     f = failures[rank]
