@@ -26,6 +26,7 @@ BENCHMARKS = {
     "label_efficiency": "What pre-training is worth",
     "generation": "Generated jets",
     "tokenizers": "Tokenizers",
+    "particle_transformer": "The same Particle Transformer, faster",
     "optimisers": "Optimisers",
 }
 """Scripts of this folder and the headings of their sections, in the order of the page."""

@@ -121,6 +121,19 @@ def test_optimisers(shard: Path, start: Start) -> None:
     assert all(curve["steps"] == [1, 2] for curve in record["curves"].values())
 
 
+@pytest.mark.slow
+def test_particle_transformer(start: Start) -> None:
+    pytest.importorskip("weaver", reason="weaver-core is not installed")
+    record = start("particle_transformer")
+    assert 0 < record["difference"] < 1e-5
+    speed, memory = record["tables"]
+    assert [row[0] for row in speed["rows"]] == ["training", "inference"]
+    for row in speed["rows"]:
+        for fast, slow, ratio in ((1, 2, 3), (1, 4, 5)):
+            assert row[ratio]["value"] == pytest.approx(row[fast]["value"] / row[slow]["value"], rel=0.5)
+    assert all(float(row[1].replace(",", "")) > 100 for row in memory["rows"])
+
+
 def test_page_holds_the_records_and_nothing_else(
     shard: Path, body: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
