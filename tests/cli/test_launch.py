@@ -1,9 +1,12 @@
 """`lpm train --launch`: what would be submitted is shown, checked before it waits in a queue, and true in the docs."""
 
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,3 +92,27 @@ def test_what_is_submitted_is_written_and_handed_to_slurm(tmp_path: Path, monkey
 def test_options_that_say_where_it_runs_need_no_torch() -> None:
     program = "import sys, lpm.cli.main; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", [True, False])
+def test_two_processes_that_are_interrupted_save_their_state(group: bool, tmp_path: Path) -> None:
+    """All processes hear of Ctrl-C, and torchrun tells them once more; of SIGTERM only the parent hears."""
+    run = tmp_path / "run"
+    words = ["jets.base", "--tiny", "--out", str(run), "--quiet", "--launch", "torchrun", "--ranks", "2"]
+    words += ["--device", "cpu", "--set", "train.steps=5000", "--set", "train.log_every=2"]
+    process = subprocess.Popen([sys.executable, "-m", "lpm.cli", "train", *words], start_new_session=True)
+    record, end = run / "run.jsonl", time.monotonic() + 200
+    try:
+        while not (record.is_file() and '"event": "step"' in record.read_text()):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        if group:
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(150) == 130
+    finally:
+        process.kill()
+    assert (run / "training" / "state.json").is_file()

@@ -1,7 +1,9 @@
 """Launchers: what they would write and run, to the letter; scripts that the shell and HTCondor understand."""
 
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -199,6 +201,21 @@ def test_a_plan_is_written_and_run_until_something_fails(tmp_path: Path) -> None
     assert mark.exists()
     with pytest.raises(ValueError, match="no-such-program: no such program here"):
         carry_out(Plan((("no-such-program",),)))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 7), (signal.SIGTERM, 130)])
+def test_an_interrupted_command_is_waited_for(number: signal.Signals, code: int) -> None:
+    """Ctrl-C comes to the command from the terminal, so it is not passed on; SIGTERM is."""
+    before = signal.getsignal(number)
+    program = f"""if True:
+        import os, signal, sys, time
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+        os.kill({os.getpid()}, {int(number)})
+        if {number == signal.SIGTERM}: time.sleep(60)
+        sys.exit(7)"""
+    assert carry_out(Plan(((sys.executable, "-c", program),))) == code
+    assert signal.getsignal(number) == before
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -175,12 +176,26 @@ def carry_out(plan: Plan) -> int:
             temporary.write_text(text, encoding="utf-8")
         if text.startswith("#!"):
             path.chmod(0o755)
-    code = 0
     for command in plan.commands:
-        try:
-            code = subprocess.run(command, check=False).returncode
-        except FileNotFoundError as error:
-            raise ValueError(f"{command[0]}: no such program here; submit from a machine that has it") from error
-        if code:
+        if code := _run(command):
             return code
-    return code
+    return 0
+
+
+def _run(command: Sequence[str]) -> int:
+    """Run one command and wait for its end, also when interrupted: what it starts saves its state first."""
+    try:
+        process = subprocess.Popen(command)
+    except FileNotFoundError as error:
+        raise ValueError(f"{command[0]}: no such program here; submit from a machine that has it") from error
+    # Ctrl-C reaches the whole group of the terminal; SIGTERM reaches this process alone.
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number)),
+    }
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
