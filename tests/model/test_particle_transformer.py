@@ -13,7 +13,7 @@ from lpm.model import checkpoint
 from lpm.model.adapt import adapt, merge
 from lpm.model.buckets import Bucket
 from lpm.model.heads import ClassifyConfig, NextTokenConfig, RegressConfig, UnmaskConfig
-from lpm.model.interactions import squares, triangles
+from lpm.model.interactions import Interactions, squares, triangles
 from lpm.model.layers import Dropout
 from lpm.model.model import ConditionConfig, Model, ModelConfig
 from lpm.model.pairs import PairBiasConfig
@@ -223,6 +223,34 @@ def test_squares_of_pairs_with_gradients() -> None:
         return square[:, 0, :2], square[:, 2]
 
     assert torch.autograd.gradcheck(weights, y)
+
+
+def test_the_network_of_pairs_equals_one_of_ordinary_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lpm.model.norm_stack.CHUNK", 16)
+    torch.manual_seed(0)
+    ours, x = Interactions((6, 6, 5), heads=3).double(), 3 * torch.randn(4, 70, dtype=torch.float64) + 1
+    plain = [torch.nn.BatchNorm1d(4)]
+    for layer, norm in zip(ours.layers, list(ours.norms)[1:], strict=True):
+        plain += [torch.nn.Linear(*layer.weight.T.shape), torch.nn.BatchNorm1d(norm.num_features), torch.nn.GELU()]
+    theirs = torch.nn.Sequential(*plain[:-1]).double()
+    mine = [ours.norms[0], *(m for pair in zip(ours.layers, list(ours.norms)[1:], strict=True) for m in pair)]
+    linked = list(zip(mine, [m for m in theirs if not isinstance(m, torch.nn.GELU)], strict=True))
+    for a, b in linked:
+        torch.nn.init.normal_(a.weight)
+        torch.nn.init.normal_(a.bias)
+        b.load_state_dict(a.state_dict())
+    probe = torch.randn(70, 3, dtype=torch.float64)
+    for _ in range(2):
+        y, z = torch.cat(list(ours([x[:, :30], x[:, 30:]]))), theirs(x.T)
+        torch.testing.assert_close(y, z)
+        (y * probe).sum().backward()
+        (z * probe).sum().backward()
+    for a, b in linked:
+        torch.testing.assert_close(a.weight.grad, b.weight.grad)
+        torch.testing.assert_close(a.bias.grad, b.bias.grad)
+        for name, value in b.named_buffers():
+            torch.testing.assert_close(a.get_buffer(name), value)
+    torch.testing.assert_close(torch.cat(list(ours.eval()([x]))), theirs.eval()(x.T))
 
 
 def test_dropout_keeps_the_mean_and_drops_as_often_as_said() -> None:

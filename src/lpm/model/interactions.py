@@ -28,14 +28,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lpm.model.buckets import Bucket
+from lpm.model.norm_stack import CHUNK, NormStack
 
 __all__ = ["Interactions", "RowNorm", "kinematics", "pair_features", "squares", "triangles"]
 
 EPS = 1e-8
 """Floor of what a logarithm is taken of, in GeV or GeV²."""
-
-CHUNK = 4096
-"""Pairs that pass the folded network at once: their hidden states, 1 MB, stay in the cache."""
 
 
 def kinematics(p_S4: Float[Tensor, "S 4"]) -> Float[Tensor, "7 S"]:
@@ -123,6 +121,17 @@ class RowNorm(nn.BatchNorm1d):
             return F.batch_norm(x_ND, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x_ND)
 
+    @torch.no_grad()
+    def follow(self, mean: Tensor, variance: Tensor, rows: int) -> None:
+        """Move the running statistics towards the (D,) mean and variance of so many rows."""
+        assert self.momentum is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (rows / (rows - 1)), self.momentum)
+        self.num_batches_tracked += 1
+
     def scale_shift(self) -> tuple[Tensor, Tensor]:
         """(D,) factor and (D,) shift that this is in evaluation."""
         assert self.running_mean is not None
@@ -155,18 +164,28 @@ class Interactions(nn.Module):
             parts: All pairs of the batch.
         """
         if self.training:
-            features = list(parts)
-            yield from torch.split(self._exact(torch.cat(features, 1).T), [x.shape[1] for x in features])
-            return
+            parts = list(parts)
+            sizes = [x.shape[1] for x in parts]
+            if sum(sizes) > 1:  # one pair has no statistics
+                yield from torch.split(self._trained(torch.cat(parts, 1).T.contiguous()), sizes)
+                return
         layers = self._folded()
         for x_4P in parts:
             yield torch.cat([_pass(part.T, layers) for part in torch.split(x_4P, CHUNK, 1)])
 
-    def _exact(self, x: Tensor) -> Tensor:
-        x = self.norms[0](x)
-        for i, (layer, norm) in enumerate(zip(self.layers, list(self.norms)[1:], strict=True)):
-            x = norm(layer(F.gelu(x) if i else x))
-        return x
+    def _trained(self, x_P4: Tensor) -> Tensor:
+        """Normalised with the statistics of these pairs, which the running ones follow."""
+        norms = [n for n in self.norms if isinstance(n, RowNorm)]
+        first, *rest = norms
+        parameters: list[Any] = [first.weight, first.bias]
+        for layer, norm in zip(self.layers, rest, strict=True):
+            parameters += [layer.weight, layer.bias, norm.weight, norm.bias]
+        y_PH, mean, variance = NormStack.apply(x_P4, first.eps, *parameters)  # type: ignore[no-untyped-call]
+        sizes = [n.num_features for n in norms]
+        for norm, m, v in zip(norms, torch.split(mean, sizes), torch.split(variance, sizes), strict=True):
+            norm.follow(m, v, len(x_P4))
+        out: Tensor = y_PH
+        return out
 
     def _folded(self) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of each linear layer with the norm behind it, and of the first with that before it too."""

@@ -1,0 +1,137 @@
+r"""Linear layers between batch norms, trained piece by piece of the rows.
+
+.. math:: u_0 = N_0(x),\quad u_i = N_i(W_i h_{i-1} + b_i),\quad h_0 = u_0,\quad h_i = \mathrm{GELU}(u_i)
+
+with :math:`N_i(z) = \gamma_i \hat z + \beta_i`, :math:`\hat z = (z - \mu_i) / \sqrt{v_i + \epsilon}`, where mean
+:math:`\mu_i` and variance :math:`v_i` are those of all rows. The statistics of a layer need all rows of the layer
+before, but no more: within a layer the rows go in chunks that stay in the processor's cache, and for the gradient only
+:math:`z_i` is kept, from which all else is made again. Step by step, with one operation a layer, about nine tensors of
+all pairs of a batch would be kept and moved through memory instead of three.
+
+Shapes: P rows, C their width at some layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["NormStack"]
+
+CHUNK = 4096
+"""Rows of a chunk on the CPU: 1 MB of hidden states of width 64."""
+
+
+@dataclass
+class _Moments:
+    """Mean and summed squared deviation of rows that come in chunks (Chan, Golub and LeVeque 1979)."""
+
+    mean: Tensor
+    square: Tensor
+    count: int = 0
+
+    @classmethod
+    def zero(cls, like_PC: Tensor) -> _Moments:
+        return cls(like_PC.new_zeros(like_PC.shape[1]), like_PC.new_zeros(like_PC.shape[1]))
+
+    def add(self, z: Tensor) -> None:
+        n, mean = len(z), z.mean(0)
+        deviation = z - mean
+        shift, total = mean - self.mean, self.count + n
+        self.square += deviation.square_().sum(0) + shift.square() * (self.count * n / total)
+        self.mean += shift * (n / total)
+        self.count = total
+
+
+class NormStack(torch.autograd.Function):
+    """(P, C) rows to (P, C') outputs of the last norm, and the mean and variance of each norm one after the other.
+
+    Takes the rows, epsilon, then γ and β of the first norm, then W, b, γ and β of each layer. The rows get no gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float, *parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Layer by layer, each in chunks."""
+        layers = _layers(parameters)
+        zs, means, variances = [x], [], []
+        moments = _Moments.zero(x)
+        for part in _chunks(x):
+            moments.add(x[part])
+        for i in range(len(layers)):
+            means.append(moments.mean)
+            variances.append(moments.square / moments.count)
+            if i + 1 == len(layers):
+                break
+            weight, bias = layers[i + 1][:2]
+            scale, shift = _affine(layers[i], means[i], variances[i], eps)
+            z = x.new_empty(len(x), len(weight))
+            moments = _Moments.zero(z)
+            for part in _chunks(x):
+                u = torch.addcmul(shift, zs[i][part], scale)
+                torch.addmm(bias, F.gelu(u) if i else u, weight.T, out=z[part])
+                moments.add(z[part])
+            zs.append(z)
+        scale, shift = _affine(layers[-1], means[-1], variances[-1], eps)
+        ctx.save_for_backward(*zs, *means, *((v + eps).rsqrt() for v in variances), *parameters)
+        ctx.count = len(layers)
+        mean, variance = torch.cat(means), torch.cat(variances)
+        ctx.mark_non_differentiable(mean, variance)
+        return torch.addcmul(shift, zs[-1], scale), mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """From the last layer to the first; a chunk gives its layer's gradients and what its input needs."""
+        n, saved = ctx.count, ctx.saved_tensors
+        zs, means, factors, layers = saved[:n], saved[n : 2 * n], saved[2 * n : 3 * n], _layers(saved[3 * n :])
+        out: list[Tensor] = []
+        dy = grads[0]
+        sums = [torch.zeros_like(layers[-1][3]) for _ in range(2)]
+        for part in _chunks(dy):
+            _gather(sums, dy[part], (zs[-1][part] - means[-1]) * factors[-1])
+        for i in range(n - 1, 0, -1):
+            weight, _, gamma, _ = layers[i]
+            below = [torch.zeros_like(layers[i - 1][3]) for _ in range(2)]
+            dw, db = torch.zeros_like(weight), torch.zeros_like(gamma)
+            dx = dy if i > 1 and dy.shape == zs[i - 1].shape and dy is not grads[0] else torch.empty_like(zs[i - 1])
+            for part in _chunks(dy):
+                hat = (zs[i][part] - means[i]) * factors[i]
+                dz = (dy[part] - sums[0] / len(dy)).addcmul_(hat, sums[1], value=-1 / len(dy)).mul_(gamma * factors[i])
+                hat = (zs[i - 1][part] - means[i - 1]) * factors[i - 1]
+                u = torch.addcmul(layers[i - 1][3], hat, layers[i - 1][2])
+                dw.addmm_(dz.T, F.gelu(u) if i > 1 else u)
+                db += dz.sum(0)
+                dh = dz @ weight
+                dx[part] = torch.ops.aten.gelu_backward(dh, u) if i > 1 else dh
+                _gather(below, dx[part], hat)
+            out = [dw, db, sums[1], sums[0], *out]
+            dy, sums = dx, below
+        return None, None, sums[1], sums[0], *out
+
+
+def _layers(parameters: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+    """(W, b, γ, β) of each norm; the first has no linear layer before it."""
+    gamma, beta = parameters[:2]
+    rest = [tuple(parameters[i : i + 4]) for i in range(2, len(parameters), 4)]
+    return [(gamma, beta, gamma, beta), *rest]
+
+
+def _affine(layer: tuple[Tensor, ...], mean: Tensor, variance: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    scale = layer[2] * (variance + eps).rsqrt()
+    return scale, layer[3] - mean * scale
+
+
+def _gather(sums: list[Tensor], dy: Tensor, hat: Tensor) -> None:
+    sums[0] += dy.sum(0)
+    sums[1] += (dy * hat).sum(0)
+
+
+def _chunks(x: Tensor) -> Iterator[slice]:
+    size = CHUNK if x.device.type == "cpu" else max(1, len(x))
+    return (slice(i, i + size) for i in range(0, len(x), size))
