@@ -49,6 +49,11 @@ def test_a_sweep_has_a_run_for_each_combination(tmp_path: Path) -> None:
     lines = said.splitlines()
     assert len(lines) == 4
     assert lines[1].endswith(f"--set train.lr=1e-3 --set seed=2 --out {tmp_path}/s/train.lr=1e-3+seed=2")
+    begun = tmp_path / "s" / "train.lr=2e-3+seed=1"
+    begun.mkdir(parents=True)
+    (begun / "recipe.json").write_text("{}")
+    _, said = lpm("train", "jets.top", *words, "--resume")
+    assert ["--resume" in line for line in said.splitlines()] == [False, False, True, False]
 
 
 @pytest.mark.parametrize(

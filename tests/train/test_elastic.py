@@ -143,5 +143,6 @@ def test_two_machines_meet_and_both_say_what_happened(way: str, tmp_path: Path) 
         assert not lines
     else:
         assert [p.returncode for p in both] == [1, 1]
-        assert lines[0].startswith("lpm: rank 0 failed: ConnectionError: another rank went away")
+        assert len(lines) == 2, said
+        assert "went away, see what that one says" in lines[0]  # the other process, or its whole machine
         assert lines[1].startswith("lpm: rank 1 failed: killed by SIGKILL")

@@ -58,14 +58,15 @@ def start(jobs: Sequence[Job], config: LaunchConfig, dry_run: bool) -> None:
         raise typer.Exit(code)
 
 
-def jobs(words: Sequence[str], out: Path, sweep: Sequence[str], recipe: RunConfig) -> list[Job]:
+def jobs(words: Sequence[str], out: Path, sweep: Sequence[str], recipe: RunConfig, resume: bool) -> list[Job]:
     """One job for each combination of the values of a sweep, in a folder named after them; else one in `out`.
 
     Args:
-        words: Arguments of `lpm train` without `--out`.
+        words: Arguments of `lpm train` without `--out` and `--resume`.
         out: Folder of the run, or of the runs.
         sweep: `FIELD=V1,V2,…` each.
         recipe: The run as the words describe it, in which the fields of the sweep are tried.
+        resume: Go on with those runs that had begun.
 
     Raises:
         ValueError: If a sweep is misspelt or does not fit the recipe, or two runs would share a folder.
@@ -73,9 +74,13 @@ def jobs(words: Sequence[str], out: Path, sweep: Sequence[str], recipe: RunConfi
     from lpm.records.config import set_path
 
     out = out.absolute()
-    fixed = ("-m", "lpm.cli", "train", *words)
+
+    def job(folder: Path, *sets: str) -> Job:
+        again = ("--resume",) if resume and (folder / "recipe.json").is_file() else ()
+        return Job(folder, ("-m", "lpm.cli", "train", *words, *sets, *again, "--out", str(folder)))
+
     if not sweep:
-        return [Job(out, (*fixed, "--out", str(out)))]
+        return [job(out)]
     axes = []
     for entry in sweep:
         field, equal, values = entry.partition("=")
@@ -87,8 +92,7 @@ def jobs(words: Sequence[str], out: Path, sweep: Sequence[str], recipe: RunConfi
     made = []
     for choice in itertools.product(*axes):
         folder = out / re.sub(r"[^\w.=+-]", "_", "+".join(choice))
-        sets = [word for entry in choice for word in ("--set", entry)]
-        made.append(Job(folder, (*fixed, *sets, "--out", str(folder))))
-    if len({job.folder for job in made}) < len(made):
+        made.append(job(folder, *(word for entry in choice for word in ("--set", entry))))
+    if len({one.folder for one in made}) < len(made):
         raise ValueError(f"--sweep {' '.join(sweep)}: two runs would share a folder; give each value once")
     return made

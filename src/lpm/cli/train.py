@@ -55,7 +55,7 @@ def train(
     """
     if launch not in LAUNCHERS:
         raise ValueError(f"--launch {launch}: expected one of {', '.join(LAUNCHERS)}")
-    config = _chosen(recipe, out if resume else None, data, valid, size, start, seed, tiny, change)
+    config = _chosen(recipe, out if resume and not sweep else None, data, valid, size, start, seed, tiny, change)
     if launch == "local" and not sweep and not dry_run:
         _here(recipe, config, out, device, resume, mlflow, tensorboard, quiet)
         return
@@ -66,9 +66,10 @@ def train(
     words = [recipe, *_words("--data", data), *_words("--valid", valid), *_words("--set", change), "--size", str(size)]
     words += [*_words("--start", start), *_words("--seed", seed)]
     words += [] if device == "auto" else ["--device", device]
-    switches = {"--resume": resume, "--tiny": tiny, "--mlflow": mlflow, "--tensorboard": tensorboard}
+    switches = {"--tiny": tiny, "--mlflow": mlflow, "--tensorboard": tensorboard}
     switches["--quiet"] = quiet or launch in ("slurm", "htcondor")
-    at.start(at.jobs([*words, *(n for n, on in switches.items() if on)], out, sweep or [], config), where, dry_run)
+    words += [name for name, on in switches.items() if on]
+    at.start(at.jobs(words, out, sweep or [], config, resume), where, dry_run)
 
 
 def _words(name: str, values: list[str] | str | int | None) -> list[str]:

@@ -19,8 +19,10 @@ def main(words: Sequence[str]) -> int:
     # Time in which the ranks of an interrupted training finish the step in hand and save; torchrun gives them 30 s.
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "120")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # what torchrun would say in five lines
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.run import parse_args, run
 
     try:
@@ -31,6 +33,10 @@ def main(words: Sequence[str]) -> int:
         if any(f.exitcode == 130 for f in error.failures.values()):
             return 130
         sys.stderr.write(f"lpm: {what_failed(error.failures)}; all ranks were stopped, the last checkpoint is kept\n")
+        return 1
+    except (DistError, RendezvousError) as error:
+        why = " ".join(str(error).split())
+        sys.stderr.write(f"lpm: another machine went away, see what that one says ({type(error).__name__}: {why})\n")
         return 1
     return 0
 
