@@ -62,7 +62,9 @@ def test_every_parameter_learns(toy_jets: Jets) -> None:
     losses = model.train()(toy_jets(40))
     assert {n: x.shape for n, x in losses.items()} == {"label": (40,), "pt": (40,)}
     torch.stack(list(losses.values())).sum().backward()
-    assert [n for n, p in model.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)] == []
+    silent = [n for n, p in model.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)]
+    # A constant before a batch norm changes nothing.
+    assert silent == [f"backbone.interactions.layers.{i}.bias" for i in range(4)]
 
 
 def test_companions_change_nothing_in_evaluation(toy_jets: Jets) -> None:
@@ -247,7 +249,7 @@ def test_the_network_of_pairs_equals_one_of_ordinary_layers(monkeypatch: pytest.
         (z * probe).sum().backward()
     for a, b in linked:
         torch.testing.assert_close(a.weight.grad, b.weight.grad)
-        torch.testing.assert_close(a.bias.grad, b.bias.grad)
+        torch.testing.assert_close(a.bias.grad, b.bias.grad, atol=1e-10, rtol=1e-6)
         for name, value in b.named_buffers():
             torch.testing.assert_close(a.get_buffer(name), value)
     torch.testing.assert_close(torch.cat(list(ours.eval()([x]))), theirs.eval()(x.T))

@@ -87,32 +87,57 @@ class NormStack(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """From the last layer to the first; a chunk gives its layer's gradients and what its input needs."""
+        r"""From the last layer to the first; a chunk gives its layer's gradients and what its input needs.
+
+        With a the gradient of u, that of z is :math:`\gamma (a - \langle a \rangle - \hat z \langle a \hat z \rangle)`
+        over the deviation, with means over all rows; here as a multiple of a, one of z, and a constant a column. A bias
+        before a norm changes nothing: its gradient is zero.
+        """
         n, saved = ctx.count, ctx.saved_tensors
         zs, means, factors, layers = saved[:n], saved[n : 2 * n], saved[2 * n : 3 * n], _layers(saved[3 * n :])
         out: list[Tensor] = []
-        dy = grads[0]
-        sums = [torch.zeros_like(layers[-1][3]) for _ in range(2)]
-        for part in _chunks(dy):
-            _gather(sums, dy[part], (zs[-1][part] - means[-1]) * factors[-1])
-        for i in range(n - 1, 0, -1):
-            weight, _, gamma, _ = layers[i]
-            below = [torch.zeros_like(layers[i - 1][3]) for _ in range(2)]
-            dw, db = torch.zeros_like(weight), torch.zeros_like(gamma)
-            dx = dy if i > 1 and dy.shape == zs[i - 1].shape and dy is not grads[0] else torch.empty_like(zs[i - 1])
-            for part in _chunks(dy):
-                hat = (zs[i][part] - means[i]) * factors[i]
-                dz = (dy[part] - sums[0] / len(dy)).addcmul_(hat, sums[1], value=-1 / len(dy)).mul_(gamma * factors[i])
-                hat = (zs[i - 1][part] - means[i - 1]) * factors[i - 1]
-                u = torch.addcmul(layers[i - 1][3], hat, layers[i - 1][2])
-                dw.addmm_(dz.T, F.gelu(u) if i > 1 else u)
-                db += dz.sum(0)
-                dh = dz @ weight
-                dx[part] = torch.ops.aten.gelu_backward(dh, u) if i > 1 else dh
-                _gather(below, dx[part], hat)
-            out = [dw, db, sums[1], sums[0], *out]
-            dy, sums = dx, below
-        return None, None, sums[1], sums[0], *out
+        du, sums = grads[0], _Sums.zero(zs[-1])
+        for part in _chunks(du):
+            sums.add(du[part], zs[-1][part])
+        for i in range(n - 1, -1, -1):
+            weight, bias, gamma, _ = layers[i]
+            dgamma = (sums.product - means[i] * sums.single) * factors[i]
+            if i == 0:
+                out = [dgamma, sums.single, *out]
+                break
+            out = [torch.zeros_like(weight), torch.zeros_like(bias), dgamma, sums.single, *out]
+            slope = gamma * factors[i]
+            of_z = -slope * factors[i] * dgamma / len(du)
+            constant = -slope * sums.single / len(du) - of_z * means[i]
+            scale = layers[i - 1][2] * factors[i - 1]
+            shift = layers[i - 1][3] - means[i - 1] * scale
+            below, sums = torch.empty_like(zs[i - 1]), _Sums.zero(zs[i - 1])
+            for part in _chunks(du):
+                dz = torch.addcmul(constant, zs[i][part], of_z).addcmul_(du[part], slope)
+                u = torch.addcmul(shift, zs[i - 1][part], scale)
+                out[0].addmm_(dz.T, F.gelu(u) if i > 1 else u)
+                torch.mm(dz, weight, out=below[part])
+                if i > 1:
+                    torch.ops.aten.gelu_backward.grad_input(below[part], u, grad_input=below[part])
+                sums.add(below[part], zs[i - 1][part])
+            du = below
+        return None, None, *out
+
+
+@dataclass
+class _Sums:
+    """Sums over rows of a gradient, alone and times another tensor."""
+
+    single: Tensor
+    product: Tensor
+
+    @classmethod
+    def zero(cls, like_PC: Tensor) -> _Sums:
+        return cls(like_PC.new_zeros(like_PC.shape[1]), like_PC.new_zeros(like_PC.shape[1]))
+
+    def add(self, du: Tensor, z: Tensor) -> None:
+        self.single += du.sum(0)
+        self.product += (du * z).sum(0)
 
 
 def _layers(parameters: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
@@ -125,11 +150,6 @@ def _layers(parameters: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
 def _affine(layer: tuple[Tensor, ...], mean: Tensor, variance: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     scale = layer[2] * (variance + eps).rsqrt()
     return scale, layer[3] - mean * scale
-
-
-def _gather(sums: list[Tensor], dy: Tensor, hat: Tensor) -> None:
-    sums[0] += dy.sum(0)
-    sums[1] += (dy * hat).sum(0)
 
 
 def _chunks(x: Tensor) -> Iterator[slice]:

@@ -35,7 +35,7 @@ from lpm.tokens.base import gather_fields
 __all__ = ["ParticleTransformer", "ParticleTransformerConfig"]
 
 EVENTS = 16
-"""Events of a bucket on the CPU."""
+"""Events of a bucket on the CPU; sixteen were fastest for jets (in training 6: 20% slower, 48: 45% slower)."""
 
 
 @dataclass(frozen=True, kw_only=True)
