@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from lpm.data.batch import Batch
+from lpm.data.farm import Unfinished, crew
 from lpm.data.io.parquet import ShardReader, read_provenance
 from lpm.sim import production
 from lpm.sim.card import CARDS
-from lpm.sim.production import MANIFEST, Request, produce, simulate_chunk
+from lpm.sim.production import MANIFEST, Request, plan, produce, simulate_chunk
 
 pytest.importorskip("pythia8mc", reason="needs the sim extra")
 
@@ -89,7 +90,7 @@ def test_resume_makes_what_is_missing_and_nothing_else(tmp_path: Path, quick: st
     produce(request, out, resume=True, done=seen.append)
     assert sum(seen) == 900
     assert [p.stat().st_mtime_ns == t for p, t in zip(parts, times, strict=True)] == [True, False, True, True, True]
-    assert not list(out.glob(".*"))
+    assert not list(out.glob(".part*"))
 
 
 @pytest.mark.usefixtures("instant")
@@ -113,7 +114,7 @@ def test_a_dead_worker_loses_nothing_finished(tmp_path: Path, quick: str, monkey
 
         def shutdown(self, **options: object) -> None: ...
 
-    monkeypatch.setattr(production, "ProcessPoolExecutor", DyingPool)
+    monkeypatch.setattr(crew, "ProcessPoolExecutor", DyingPool)
     seen: list[int] = []
     produce(Request(n=900, preset=quick), tmp_path / "s", workers=2, done=seen.append)
     assert len(pools) == 2
@@ -134,9 +135,44 @@ def test_workers_that_always_die_are_reported(tmp_path: Path, quick: str, monkey
 
         def shutdown(self, **options: object) -> None: ...
 
-    monkeypatch.setattr(production, "ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(crew, "ProcessPoolExecutor", Inline)
     with pytest.raises(ValueError, match="worker died 3 times"):
         produce(Request(n=900, preset=quick), tmp_path / "s", workers=2)
+
+
+@pytest.mark.usefixtures("instant")
+def test_what_is_cut_short_or_of_other_cards_is_made_again(tmp_path: Path, quick: str) -> None:
+    request, out = Request(n=900, preset=quick), tmp_path / "s"
+    assert plan(request, out).to_json() == {"pieces": 5, "done": 0, "missing": MISSING, "failed": []}
+    assert not out.exists()
+    produce(request, out)
+    cut = out / "part-00003.parquet"
+    cut.write_bytes(cut.read_bytes()[:-1])
+    assert plan(request, out, resume=True).missing == ("part-00003.parquet",)
+    before = {p: p.stat().st_mtime_ns for p in out.glob("*.parquet")}
+    produce(request, out, resume=True)
+    assert [p for p in before if p.stat().st_mtime_ns != before[p]] == [cut]
+    assert plan(request, out, resume=True).missing == ()
+
+
+MISSING = [f"part-{i:05d}.parquet" for i in range(5)]
+
+
+def test_hopeless_requests_end_early(tmp_path: Path, quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def fails(request: Request, chunk: int) -> Batch:
+        tried.append(chunk)
+        raise ValueError("class QCD: no jet passes")
+
+    monkeypatch.setattr(production, "simulate_chunk", fails)
+    with pytest.raises(Unfinished, match="no jet passes") as error:
+        produce(Request(n=900, preset=quick), tmp_path / "s")
+    assert tried == [0, 1, 2]
+    assert error.value.failures[0].to_json() == {
+        "name": "chunk 0",
+        "reason": "chunk 0: class QCD: no jet passes",
+    }
 
 
 def test_one_file_holds_all_classes_mixed_and_says_how_it_was_made(tmp_path: Path, quick: str) -> None:
@@ -196,9 +232,9 @@ def test_a_failing_class_keeps_what_is_finished(tmp_path: Path, quick: str, monk
         return simulate(Request(n=4, preset=quick), 0)
 
     monkeypatch.setattr(production, "simulate_chunk", broken)
-    with pytest.raises(MemoryError):
+    with pytest.raises(Unfinished, match=r"1 piece failed, the first: chunk 1: MemoryError; .* --resume"):
         produce(request, tmp_path / "s")
-    assert sorted(p.name for p in (tmp_path / "s").iterdir()) == ["part-00000.parquet", MANIFEST]
+    assert sorted(p.name for p in (tmp_path / "s").glob("[!.]*")) == ["part-00000.parquet", MANIFEST]
     assert json.loads((tmp_path / "s" / MANIFEST).read_text())["request"]["n"] == 210
 
 

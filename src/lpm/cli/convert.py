@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lpm.cli import farm as options
+from lpm.data.farm import Farm
+
 __all__ = ["convert"]
+
+WORTH = 64 << 20
+"""Bytes of sources for which it pays to start one more process."""
 
 
 class OnBad(StrEnum):
@@ -33,36 +42,48 @@ def convert(
     shard_events: Annotated[int, typer.Option(help="Most events in one shard of a folder.")] = 100_000,
     tree: Annotated[str | None, typer.Option(help="Tree, table or kind of jets, where a file holds several.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    on: options.On = "local",
+    workers: options.Workers = None,
+    time: options.Time = "",
+    memory: options.Memory = "",
+    partition: options.Partition = "",
+    account: options.Account = "",
+    extra: options.Extra = None,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Convert ROOT, HDF5, Parquet, npz and CSV files to Parquet shards with a schema.
 
-    OUT ending in .parquet makes one shard, any other name a folder of shards. An interrupted conversion to a folder
-    continues where it was when the same command is given again.
+    OUT ending in .parquet makes one shard, any other name a folder of shards, by several processes or a cluster (--on).
+    There, a file that cannot be converted does not stop the others, and the same command given again converts what is
+    missing or has changed.
 
     Raises:
         ValueError: If a source cannot be read, schemas differ, or OUT cannot be written.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from lpm.data.io import find_files
     from lpm.data.io.convert import convert as run
+    from lpm.data.io.convert import plan
 
     if len(paths) < 2:
         raise ValueError("expected SRC… OUT: at least one source and where to write; got one path")
     *sources, out = paths
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as bars:
-        task = bars.add_task("opening", total=None)
-        place = {path: i for i, path in enumerate(find_files(sources), 1)}
+    if workers is None:
+        size = 0 if out.suffix == ".parquet" else sum(path.stat().st_size for path in find_files(sources))
+        workers = min(os.cpu_count() or 1, 1 + size // WORTH)
+    farm = Farm(
+        on=on, workers=workers, time=time, memory=memory, partition=partition, account=account, extra=tuple(extra or ())
+    )  # fmt: skip
 
-        def show(path: Path, done: int, of: int) -> None:
-            bars.update(task, description=f"{place[path]}/{len(place)} {path.name}", completed=done, total=of)
-
+    if dry_run:
+        found = plan(
+            sources, out, format=format_, on_bad=on_bad.value, events=events, shard_events=shard_events, tree=tree
+        )  # fmt: skip
+        options.show(found, farm, out, as_json)
+        return
+    with options.failures_shown(as_json), _progress(sources, quiet=as_json) as show:
         result = run(
             sources, out, format=format_, on_bad=on_bad.value, events=events, shard_events=shard_events, tree=tree,
-            progress=show,
+            progress=show, farm=farm,
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(result.to_json()))
@@ -74,3 +95,24 @@ def convert(
         typer.echo(f"left out {result.skipped_events:,} events that cannot be used")
     for why in result.skipped_files.values():
         typer.echo(f"left out: {why}")
+
+
+@contextmanager
+def _progress(sources: list[Path], *, quiet: bool) -> Iterator[Callable[[Path, int, int], None]]:
+    """A bar for the file in hand."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from lpm.data.io import find_files
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
+        task = bars.add_task("opening", total=None)
+        place = {path.absolute(): i for i, path in enumerate(find_files(sources), 1)}
+
+        def show(path: Path, done: int, of: int) -> None:
+            name = f"{place[path.absolute()]}/{len(place)} {path.name}"
+            bars.update(task, description=name, completed=done, total=of)
+
+        yield show

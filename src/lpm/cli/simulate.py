@@ -11,6 +11,9 @@ from typing import Annotated
 
 import typer
 
+from lpm.cli import farm as options
+from lpm.data.farm import Farm
+
 __all__ = ["simulate"]
 
 TASKS = ("jets",)
@@ -27,12 +30,22 @@ def simulate(
     pt: Annotated[tuple[float, float] | None, typer.Option(help="Transverse momentum, MIN MAX in GeV.")] = None,
     detector: Annotated[str | None, typer.Option(help="cms, atlas-delphes, none, or a .toml file like them.")] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal jets.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Complete an interrupted sample.")] = False,
     compact: Annotated[bool, typer.Option("--compact", help="Round to what is measurable: a small file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    on: options.On = "local",
+    workers: options.Workers = None,
+    time: options.Time = "",
+    memory: options.Memory = "",
+    partition: options.Partition = "",
+    account: options.Account = "",
+    extra: options.Extra = None,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Simulate jets with Pythia and a parametrised detector. An interrupted run is completed with --resume.
+
+    Chunks of the sample are made by all cores of this machine, or by a cluster (--on). The sample is the same for any
+    number of workers. A chunk that fails does not stop the others.
 
     Raises:
         ValueError: If an option is out of range or unknown, or the output cannot be written.
@@ -42,7 +55,7 @@ def simulate(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lpm.sim.production import Request, produce
+    from lpm.sim.production import Request, plan, produce
 
     wanted = tuple(c.strip() for c in classes.split(",") if c.strip())
     request = Request(
@@ -50,13 +63,22 @@ def simulate(
     )  # fmt: skip
     if workers is None:
         workers = min(os.cpu_count() or 1, request.chunks)
+    farm = Farm(
+        on=on, workers=workers, time=time, memory=memory, partition=partition, account=account, extra=tuple(extra or ())
+    )  # fmt: skip
+    if dry_run:
+        options.show(plan(request, out, resume=resume), farm, out, as_json)
+        return
     console = Console(stderr=True)
     columns = (TextColumn("simulating jets"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     command = shlex.join(["lpm", *sys.argv[1:]])
-    with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as bar:
+    with (
+        options.failures_shown(as_json),
+        Progress(*columns, console=console, disable=as_json or not console.is_terminal) as bar,
+    ):
         line = bar.add_task("", total=number)
         manifest = produce(
-            request, out, workers=workers, resume=resume, command=command, done=lambda jets: bar.advance(line, jets)
+            request, out, farm=farm, resume=resume, command=command, done=lambda jets: bar.advance(line, jets)
         )
     if as_json:
         typer.echo(json.dumps({"out": str(out), **manifest}))

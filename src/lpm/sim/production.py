@@ -1,22 +1,20 @@
-"""Making a sample: the work is cut into chunks, each with its own seed, done by any number of processes.
+"""Making a sample: the work is cut into chunks, each with its own seed, done by any number of processes or machines.
 
 A chunk holds jets of all classes in random order. Its content depends on the request and the number of the chunk only,
 so a sample is the same for any number of workers, and whether or not it was interrupted. Each finished chunk is a
-shard under its final name; what is missing is made by calling again with `resume`.
+shard under its final name, proven by a marker (see `lpm.data.farm`); what is missing is made by calling again with
+`resume`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import platform
 import shutil
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,16 +23,19 @@ import numpy as np
 import torch
 
 from lpm.data.batch import Batch
+from lpm.data.farm import Crew, Failure, Farm, Piece, Plan, Unfinished, look, make, open_crew
+from lpm.data.farm.piece import BESIDE, Note, Watch
 from lpm.data.fields import JETCLASS
 from lpm.data.io.parquet import ShardReader, write_batches
-from lpm.records.files import atomic_file
+from lpm.records.files import atomic_file, locked
+from lpm.records.hashing import hash_json
 from lpm.sim.card import digest, process, read_detector, read_preset
 from lpm.sim.compact import compact
 from lpm.sim.detector import reconstruct
 from lpm.sim.jets import SCHEMA, Selection, find_jets
 from lpm.sim.pythia import generate
 
-__all__ = ["MANIFEST", "Request", "produce", "simulate_chunk"]
+__all__ = ["MANIFEST", "Request", "plan", "produce", "simulate_chunk"]
 
 MANIFEST = "simulation.json"
 """Name of the file that says how the shards beside it were made."""
@@ -45,8 +46,8 @@ BATCH = 500
 PATIENCE = 40
 """Batches without any accepted jet after which the cuts are taken to be impossible."""
 
-ATTEMPTS = 3
-"""How often a chunk is tried if its worker dies."""
+HOPELESS = 3
+"""Chunks that fail before any is made after which the rest is not tried: they would fail alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +193,7 @@ def produce(
     out: str | Path,
     *,
     workers: int = 1,
+    farm: Farm | None = None,
     resume: bool = False,
     command: str = "",
     done: Callable[[int], None] = lambda jets: None,
@@ -202,6 +204,7 @@ def produce(
         request: What to make.
         out: A folder for one shard a chunk, or a name ending in `.parquet` for one file.
         workers: Number of processes.
+        farm: Where chunks are made, instead of by `workers` processes of this machine.
         resume: Go on with what an interrupted call with the same request left.
         command: The command line, for the record.
         done: Called with the number of jets of each finished chunk, those found by `resume` included.
@@ -210,36 +213,79 @@ def produce(
         The manifest, as written to `simulation.json`.
 
     Raises:
-        ValueError: If `out` holds something else, cannot be written, or a chunk fails again and again.
+        ValueError: If `out` holds something else or cannot be written; `Unfinished` if chunks fail, after all others
+            are made, or at once if the first ones all fail.
     """
-    if workers < 1:
-        raise ValueError(f"workers: expected at least 1, got {workers}")
-    out = Path(out)
-    single = out.suffix == ".parquet"
-    if single and out.exists():
-        raise ValueError(f"{out}: exists already; remove it or choose another name")
-    folder = out.with_name(f"{out.name}.parts") if single else out
+    out, farm = Path(out), farm or Farm(workers=workers)
+    folder = _folder(out)
     manifest = _manifest(request, command)
-    _open(out, folder, manifest, resume)
-    paths = [folder / f"part-{i:05d}.parquet" for i in range(request.chunks)]
-    ready = [p.exists() for p in paths]
-    for chunk in np.flatnonzero(ready):
-        done(_size(request, int(chunk)))
-    todo = [i for i in range(request.chunks) if not ready[i]]
-    tasks = {i: paths[i] for i in todo}
-    if workers == 1 or len(todo) == 1:
-        for i, path in tasks.items():
-            done(_write_chunk(request, i, path))
-    else:
-        _run_all(request, tasks, min(workers, len(tasks) or 1), done)
-    if single:
-        _join(paths, out, manifest)
+    _check(out, folder, manifest, resume)
+    beside = folder.absolute() / BESIDE
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot write: {error.strerror}; choose another place") from error
+    with locked(beside):
+        _note(folder, manifest)
+        pieces = list(_pieces(request, folder, manifest))
+        crowd = min(farm.workers, len(pieces))
+        with open_crew(replace(farm, workers=crowd), beside) as crew:
+            _make_all(pieces, crew, manifest, done)
+        if out != folder:
+            _join([p.output for p in pieces], out, manifest)
+    if out != folder:
         shutil.rmtree(folder)
     return manifest
 
 
-def _size(request: Request, chunk: int) -> int:
-    return sum(request.share(label, chunk) for label in request.labels)
+def plan(request: Request, out: str | Path, *, resume: bool = False) -> Plan:
+    """What `produce` would do.
+
+    Raises:
+        ValueError: If `out` holds something else.
+    """
+    out = Path(out)
+    folder, manifest = _folder(out), _manifest(request, "")
+    _check(out, folder, manifest, resume)
+    return look(_pieces(request, folder, manifest))
+
+
+def _folder(out: Path) -> Path:
+    return out.with_name(f"{out.name}.parts") if out.suffix == ".parquet" else out
+
+
+def _pieces(request: Request, folder: Path, manifest: dict[str, Any]) -> Iterator[Piece]:
+    versions = {name: v for name, v in manifest["versions"].items() if name != "python"}
+    settled = {"request": manifest["request"], "cards": manifest["cards"], "versions": versions}
+    for chunk in range(request.chunks):
+        path = folder.absolute() / f"part-{chunk:05d}.parquet"
+        work = partial(_write_chunk, _placed(request), chunk, asdict(request))
+        yield Piece(f"chunk {chunk}", path, hash_json({**settled, "chunk": chunk}), work)
+
+
+def _placed(request: Request) -> Request:
+    """The same request for a process in another folder."""
+
+    def placed(card: str) -> str:
+        return str(Path(card).absolute()) if card.endswith(".toml") else card
+
+    detector = None if request.detector is None else placed(request.detector)
+    return replace(request, preset=placed(request.preset), detector=detector)
+
+
+def _make_all(pieces: list[Piece], crew: Crew, manifest: dict[str, Any], done: Callable[[int], None]) -> None:
+    failures: list[Failure] = []
+    made = 0
+    for _, result in make(pieces, crew):
+        if isinstance(result, Failure):
+            failures.append(result)
+            if not made and len(failures) >= HOPELESS:
+                break
+        elif result.note:
+            made += 1
+            done(result.note["jets"])
+    if failures:
+        raise Unfinished(failures, manifest, "the others are kept, --resume tries again")
 
 
 def _manifest(request: Request, command: str) -> dict[str, Any]:
@@ -265,11 +311,14 @@ def _version(name: str) -> str:
         return "absent"
 
 
-def _open(out: Path, folder: Path, manifest: dict[str, Any], resume: bool) -> None:
-    """Check that the place is free, or holds a part of the same sample; write the manifest."""
+def _check(out: Path, folder: Path, manifest: dict[str, Any], resume: bool) -> None:
+    """See that the place is free, or holds a part of the same sample."""
+    if out != folder and out.exists():
+        raise ValueError(f"{out}: exists already; remove it or choose another name")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        inside = [p for p in folder.iterdir() if not p.name.endswith(".tmp")]
+        inside = [p for p in folder.iterdir() if p.name != BESIDE and not p.name.endswith(".tmp")]
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise ValueError(f"{folder}: cannot write: {error.strerror}; choose another place") from error
     note = folder / MANIFEST
@@ -285,52 +334,20 @@ def _open(out: Path, folder: Path, manifest: dict[str, Any], resume: bool) -> No
             )
     elif inside:
         raise ValueError(f"{folder}: is not empty and holds no {MANIFEST}; choose another place")
+
+
+def _note(folder: Path, manifest: dict[str, Any]) -> None:
+    """Clear away what an interrupted call left half done; write the manifest."""
     for rest in folder.glob(".part-*.tmp"):
         rest.unlink(missing_ok=True)
-    with atomic_file(note) as part:
+    with atomic_file(folder / MANIFEST) as part:
         part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def _write_chunk(request: Request, chunk: int, path: Path) -> int:
+def _write_chunk(request: Request, chunk: int, said: dict[str, Any], path: Path, watch: Watch) -> Note:
     batch = simulate_chunk(request, chunk)
-    origin = {"request": asdict(request), "chunk": chunk}
-    return write_batches(path, [batch], schema=batch.schema, provenance=origin)
-
-
-def _start_worker() -> None:
-    # An interrupt from the terminal ends workers at once; the parent then cleans up.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    torch.set_num_threads(1)
-
-
-def _run_all(request: Request, tasks: dict[int, Path], workers: int, done: Callable[[int], None]) -> None:
-    """All chunks in several processes; if one dies, the pool is started again for what is missing."""
-    context = multiprocessing.get_context("spawn")
-    left = dict(tasks)
-    for _ in range(ATTEMPTS):
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-        try:
-            futures = {pool.submit(_write_chunk, request, i, path): i for i, path in left.items()}
-            for future in as_completed(futures):
-                done(future.result())
-                left.pop(futures[future])
-        except BrokenProcessPool:
-            found = [i for i, path in left.items() if path.exists()]
-            for i in found:
-                left.pop(i)
-                done(_size(request, i))
-        finally:
-            if left:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for child in multiprocessing.active_children():
-                    child.terminate()
-            pool.shutdown()
-        if not left:
-            return
-    names = ", ".join(str(i) for i in sorted(left))
-    raise ValueError(
-        f"chunks {names}: the worker died {ATTEMPTS} times (out of memory?); use fewer --workers and --resume"
-    )
+    origin = {"request": said, "chunk": chunk}
+    return {"jets": write_batches(path, [batch], schema=batch.schema, provenance=origin)}
 
 
 def _join(paths: list[Path], out: Path, manifest: dict[str, Any]) -> None:

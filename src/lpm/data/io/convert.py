@@ -1,26 +1,37 @@
 """Any readable files to shards, in bounded memory, in pieces that survive an interruption.
 
-A folder as output gets one shard for each input file, or several if the file is long. Each shard records which part of
-which source it holds; a second run passes over those that are finished.
+A folder as output gets one shard for each input file, or several if the file is long, made by one process or many (see
+`lpm.data.farm`). Each shard records which part of which source it holds; a second run passes over those that are
+finished.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lpm import __version__
 from lpm.data.batch import Batch
+from lpm.data.farm import Crew, Failure, Farm, Made, Piece, Plan, Unfinished, each, look, make, open_crew
+from lpm.data.farm.crew import Alone
+from lpm.data.farm.piece import BESIDE, Note, Watch
 from lpm.data.io.base import OnBad, Reader
 from lpm.data.io.files import find_files
-from lpm.data.io.formats import open_file
-from lpm.data.io.parquet import ShardReader, read_provenance, write_batches
-from lpm.data.schema import Schema
+from lpm.data.io.formats import FORMATS, open_file
+from lpm.data.io.parquet import write_batches
+from lpm.data.schema import FORMAT_VERSION, Schema
+from lpm.records.files import locked
+from lpm.records.hashing import hash_file, hash_json
 
-__all__ = ["Conversion", "convert", "fingerprint"]
+__all__ = ["Conversion", "convert", "plan"]
+
+EMPTY = "holds no events; leave it out or pass --on-bad skip"
 
 Progress = Callable[[Path, int, int], None]
 """Called with the present source, the events of it that are done, and all its events."""
@@ -59,6 +70,7 @@ def convert(
     shard_events: int = 100_000,
     tree: str | None = None,
     progress: Progress | None = None,
+    farm: Farm | None = None,
 ) -> Conversion:
     """Write the events of all sources as shards of one schema.
 
@@ -71,53 +83,141 @@ def convert(
         shard_events: Most events in one shard of a folder.
         tree: As in `open_file`.
         progress: Told how far things are.
+        farm: Who makes the shards of a folder. If given, a file that cannot be used does not stop the others.
 
     Raises:
-        ValueError: If a source cannot be read and `on_bad` is "stop", schemas differ, nothing was written, or the
-            output cannot be written. Finished shards stay.
+        ValueError: If a source cannot be read and `on_bad` is "stop" (with a farm: `Unfinished`, after all others are
+            converted), schemas differ, nothing was written, or the output cannot be written. Finished shards stay.
     """
-    if events is not None and events < 1:
-        raise ValueError(f"events: expected at least 1, got {events}")
-    if shard_events < 1:
-        raise ValueError(f"shard_events: expected at least 1, got {shard_events}")
+    job = _job(sources, out, format, on_bad, events, shard_events, tree, progress)
     out = Path(out)
-    # What an earlier run wrote into a folder of sources is no source.
-    files = [f for f in find_files(sources) if f != out and out not in f.parents]
-    job = _Job(files, format, on_bad, tree, events, progress or (lambda path, done, of: None))
+    if farm is not None and farm.on != "local":  # whose workers may be in another folder
+        job.sources = [p.absolute() for p in job.sources]
     if out.suffix == ".parquet":
+        if farm is not None and farm != Farm():
+            raise ValueError(f"{out}: one file is written by one process; name a folder to use --workers or --on")
         job.to_file(out)
-    elif out.is_file():
-        raise ValueError(f"{out}: is a file; name a folder, or a file ending in .parquet")
     else:
-        job.to_folder(out, shard_events)
+        job.to_folder(out, farm)
+    if job.failures:
+        raise Unfinished(job.failures, job.result.to_json(), "all else is done; mend or leave out, and run it again")
     if not job.result.events:
         why = next(iter(job.result.skipped_files.values()), "every source is empty")
         raise ValueError(f"nothing to write: {why}")
     return job.result
 
 
-def fingerprint(path: Path) -> str:
-    """SHA-256 of the length, the first and the last MiB of a file: enough to see that it changed."""
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as f:
-        digest.update(f.read(1 << 20))
-        f.seek(max(size - (1 << 20), 0))
-        digest.update(f.read())
-    return digest.hexdigest()
+def plan(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    *,
+    format: str = "auto",  # noqa: A002
+    on_bad: OnBad = "stop",
+    events: int | None = None,
+    shard_events: int = 100_000,
+    tree: str | None = None,
+) -> Plan:
+    """What `convert` to a folder would do; opens and hashes the sources.
+
+    Raises:
+        ValueError: If `out` is a file or would be one.
+    """
+    if Path(out).suffix == ".parquet":
+        raise ValueError(f"{out}: one file is written in one go; name a folder to see its pieces")
+    job = _job(sources, out, format, on_bad, events, shard_events, tree, None)
+    job.strict = False
+    pieces = list(job.pieces(Path(out), job.survey(Alone())))
+    skipped = [Failure(name, why) for name, why in job.result.skipped_files.items()]
+    return look(pieces, [*job.failures, *skipped])
+
+
+def _job(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    format_: str,
+    on_bad: OnBad,
+    events: int | None,
+    shard_events: int,
+    tree: str | None,
+    progress: Progress | None,
+) -> _Job:
+    if events is not None and events < 1:
+        raise ValueError(f"events: expected at least 1, got {events}")
+    if shard_events < 1:
+        raise ValueError(f"shard_events: expected at least 1, got {shard_events}")
+    if format_ not in FORMATS:
+        raise ValueError(f"format {format_!r}: expected one of {', '.join(FORMATS)}")
+    out = Path(out)
+    if out.suffix != ".parquet" and out.is_file():
+        raise ValueError(f"{out}: is a file; name a folder, or a file ending in .parquet")
+    # What an earlier run wrote into a folder of sources is no source.
+    files = [f for f in find_files(sources) if f != out and out not in f.parents]
+    options = {"format": format_, "on_bad": on_bad, "tree": tree}
+    return _Job(files, options, events, shard_events, progress or (lambda path, done, of: None))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is known of a source before its events are read."""
+
+    sha256: str
+    events: int
+    schema: Schema
+
+
+def _survey(path: Path, options: dict[str, Any]) -> _Source | Failure:
+    try:
+        with open_file(path, **options) as reader:
+            if not len(reader):
+                raise ValueError(f"{path}: {EMPTY}")
+            return _Source(hash_file(path), len(reader), reader.schema)
+    except Exception as error:
+        return Failure.of(str(path), error)
+
+
+def _write_shard(
+    path: Path, start: int, stop: int, options: dict[str, Any], origin: dict[str, Any], out: Path, watch: Watch
+) -> Note | None:
+    """One piece of a source; None if no event of it can be used."""
+    note: Note = {"events": 0, "skipped": 0}
+
+    def usable(reader: Reader) -> Iterator[Batch]:
+        done = start
+        try:
+            for batch in reader.batches(start, stop):
+                yield batch
+                done += len(batch)
+                watch(done)
+        except ValueError as error:
+            if options["on_bad"] == "stop":
+                raise
+            note["fault"] = str(error)  # damage on the way ends a source
+
+    with open_file(path, **options) as reader:
+        batches = usable(reader)
+        first = next(batches, None)
+        if first is None:
+            return None
+        note["events"] = write_batches(
+            out, itertools.chain([first], batches), schema=reader.schema, provenance=origin
+        )  # fmt: skip
+        note["skipped"] = reader.skipped
+    return note
 
 
 class _Job:
     """The sources of one conversion, and what became of them so far."""
 
     def __init__(
-        self, sources: list[Path], format_: str, on_bad: OnBad, tree: str | None, events: int | None, progress: Progress
+        self, sources: list[Path], options: dict[str, Any], events: int | None, size: int, progress: Progress
     ) -> None:
-        self.sources, self.left, self.progress = sources, events, progress
-        self.options: dict[str, Any] = {"format": format_, "on_bad": on_bad, "tree": tree}
+        self.sources, self.options, self.left, self.size, self.progress = sources, options, events, size, progress
         self.result = Conversion()
+        self.failures: list[Failure] = []
+        self.strict = True
         self.schema: Schema | None = None
         self.first: Path | None = None
+        self.places: dict[Path, tuple[Path, int, int]] = {}
 
     def to_file(self, out: Path) -> None:
         """All sources into one shard."""
@@ -125,55 +225,99 @@ class _Job:
         first = next(batches, None)
         if first is None or self.schema is None:
             return
-
-        def rest() -> Iterator[Batch]:
-            yield first
-            yield from batches
-
         names = [p.name for p in self.sources]
-        self.result.events = write_batches(out, rest(), schema=self.schema, provenance={"sources": names})
+        self.result.events = write_batches(
+            out, itertools.chain([first], batches), schema=self.schema, provenance={"sources": names}
+        )
         self.result.shards.append(out)
 
-    def to_folder(self, out: Path, size: int) -> None:
+    def to_folder(self, out: Path, farm: Farm | None) -> None:
         """One shard or more for each source."""
+        self.strict = farm is None
+        if farm is not None and farm.on != "local":
+            out = out.absolute()
+        beside = out / BESIDE
+        try:
+            beside.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"{out}: cannot write: {error.strerror}; choose another place") from error
+        with locked(beside), open_crew(farm or Farm(), beside) as crew:
+            for piece, made in make(self.pieces(out, self.survey(crew)), crew, self._watch):
+                self._take(piece, made)
+        order = {path: i for i, path in enumerate(self.places)}
+        self.result.shards.sort(key=lambda path: order[path])
+
+    def survey(self, crew: Crew) -> dict[Path, _Source | Failure]:
+        """What is known of each source, and which cannot be opened."""
+        return dict(each(partial(_survey, options=self.options), self.sources, crew))
+
+    def pieces(self, out: Path, found: dict[Path, _Source | Failure]) -> Iterator[Piece]:
+        """The shards of a folder, in the order of the sources."""
         stems = Counter(p.stem for p in self.sources)
         for path in self.sources:
-            reader = self._open(path)
-            if reader is None:
+            if self.left == 0:
+                return
+            source = found[path]
+            if isinstance(source, Failure):
+                self._refuse(source)
+                continue
+            if not self._fits(path, source.schema):
                 continue
             name = path.stem if stems[path.stem] == 1 else f"{path.stem}-{_short_hash(path)}"
-            with reader:
-                for k, start in enumerate(range(0, len(reader), size)):
-                    if self.left == 0:
-                        return
-                    stop = min(start + size, len(reader), start + (size if self.left is None else self.left))
-                    self._shard(reader, out / f"{name}-{k:04d}.parquet", start, stop)
+            for k, start in enumerate(range(0, source.events, self.size)):
+                if self.left == 0:
+                    return
+                most = self.size if self.left is None else min(self.size, self.left)
+                stop = min(start + most, source.events)
+                self.left = None if self.left is None else self.left - (stop - start)
+                piece = self._piece(path, source, start, stop, out / f"{name}-{k:04d}.parquet")
+                self.places[piece.output] = (path, stop, source.events)
+                yield piece
 
-    def _shard(self, reader: Reader, target: Path, start: int, stop: int) -> None:
-        """One piece of a source, unless an earlier run finished it."""
-        source = {"name": reader.path.name, "sha256": fingerprint(reader.path), "start": start, "stop": stop}
-        wanted = {"source": source, "options": self.options}
-        done = _finished(target, wanted)
-        if done is not None:
-            self.result.resumed += 1
+    def _piece(self, path: Path, source: _Source, start: int, stop: int, target: Path) -> Piece:
+        part = {"name": path.name, "sha256": source.sha256, "start": start, "stop": stop}
+        origin = {"source": part, "options": self.options}
+        key = hash_json({**origin, "lpm": __version__, "format": FORMAT_VERSION})
+        return Piece(str(path), target, key, partial(_write_shard, path, start, stop, self.options, origin))
+
+    def _watch(self, piece: Piece, done: int) -> None:
+        path, _, events = self.places[piece.output]
+        self.progress(path, done, events)
+
+    def _take(self, piece: Piece, made: Made | Failure) -> None:
+        """Count what came back."""
+        if isinstance(made, Failure):
+            self._refuse(made)
+            return
+        path, stop, events = self.places[piece.output]
+        note = made.note or {}
+        if "events" in note:
+            self.result.events += note["events"]
+            self.result.shards.append(piece.output)
+            self.result.resumed += made.kept
+        self.result.skipped_events += note.get("skipped", 0)
+        if "fault" in note:
+            self.result.skipped_files[str(path)] = note["fault"]
+        self.progress(path, stop, events)
+
+    def _refuse(self, failure: Failure) -> None:
+        """Keep the reason why a source cannot be used, or raise it."""
+        if self.options["on_bad"] == "skip":
+            self.result.skipped_files[failure.name] = failure.reason
+        elif self.strict:
+            raise ValueError(failure.reason)
         else:
-            skipped = reader.skipped
-            batches = self._batches(reader, start, stop)
-            first = next(batches, None)
-            if first is None:
-                return
+            self.failures.append(failure)
 
-            def rest() -> Iterator[Batch]:
-                yield first
-                yield from batches
-
-            # Known only at the end, so a shard says how many events it holds and how many it was made from.
-            done = write_batches(target, rest(), schema=reader.schema, provenance=wanted)
-            self.result.skipped_events += reader.skipped - skipped
-        self.result.events += done
-        self.result.shards.append(target)
-        self.left = None if self.left is None else self.left - (stop - start)
-        self.progress(reader.path, stop, len(reader))
+    def _fits(self, path: Path, schema: Schema) -> bool:
+        """Whether a source has the schema of the first."""
+        if self.schema is None:
+            self.schema, self.first = schema, path
+        if schema == self.schema:
+            return True
+        why = f"{path}: other fields or labels than {self.first}; convert them separately"
+        self._refuse(Failure(str(path), why))
+        return False
 
     def _all_batches(self) -> Iterator[Batch]:
         for path in self.sources:
@@ -181,20 +325,20 @@ class _Job:
             if reader is not None:
                 with reader:
                     stop = len(reader) if self.left is None else min(self.left, len(reader))
-                    yield from self._batches(reader, 0, stop)
+                    yield from self._batches(reader, stop)
                     self.result.skipped_events += reader.skipped
                     self.left = None if self.left is None else self.left - stop
 
-    def _batches(self, reader: Reader, start: int, stop: int) -> Iterator[Batch]:
-        """Events of a range; damage on the way ends it, if that is to be skipped."""
-        done = start
+    def _batches(self, reader: Reader, stop: int) -> Iterator[Batch]:
+        """The first events; damage on the way ends them, if that is to be skipped."""
+        done = 0
         try:
-            for batch in reader.batches(start, stop):
+            for batch in reader.batches(0, stop):
                 yield batch
                 done += len(batch)
                 self.progress(reader.path, done, len(reader))
         except ValueError as error:
-            self._note(reader.path, error)
+            self._refuse(Failure(str(reader.path), str(error)))
 
     def _open(self, path: Path) -> Reader | None:
         """The reader of a source of the right schema, or None if the source is skipped."""
@@ -202,34 +346,15 @@ class _Job:
             reader = open_file(path, **self.options)
             if not len(reader):
                 reader.close()
-                raise ValueError(f"{path}: holds no events; leave it out or pass --on-bad skip")
-            if self.schema is not None and reader.schema != self.schema:
-                reader.close()
-                raise ValueError(f"{path}: other fields or labels than {self.first}; convert them separately")
+                raise ValueError(f"{path}: {EMPTY}")
         except ValueError as error:
-            self._note(path, error)
+            self._refuse(Failure(str(path), str(error)))
             return None
-        if self.schema is None:
-            self.schema, self.first = reader.schema, path
+        if not self._fits(path, reader.schema):
+            reader.close()
+            return None
         return reader
-
-    def _note(self, path: Path, error: ValueError) -> None:
-        """Keep the reason why a source is skipped, or raise it."""
-        if self.options["on_bad"] == "stop":
-            raise error
-        self.result.skipped_files[str(path)] = str(error)
 
 
 def _short_hash(path: Path) -> str:
     return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-
-
-def _finished(target: Path, wanted: dict[str, Any]) -> int | None:
-    """Events of a shard made before from the same piece in the same way, or None."""
-    try:
-        if target.is_file() and wanted.items() <= read_provenance(target).items():
-            with ShardReader(target) as shard:
-                return len(shard)
-    except ValueError:
-        return None  # damaged: it is made anew
-    return None
