@@ -149,6 +149,15 @@ def test_a_loss_that_is_not_finite_stops_names_its_events_and_keeps_the_checkpoi
         assert all(bool(w.isfinite().all()) for w in weights.values())
 
 
+def test_a_loss_that_is_not_finite_is_told_even_if_its_events_cannot_be() -> None:
+    class Nameless(Poisoned):
+        def names(self, state: dict[str, Any], rows: list[int]) -> list[str]:
+            raise OSError("file is gone")
+
+    with pytest.raises(ValueError, match=r"line of 2 of 16 events \(which ones cannot be told: file is gone\)"):
+        fit(Line(), Nameless(), CONFIG, record=Notes())
+
+
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     """The loss of a step may be finite and its gradient not."""
 

@@ -69,6 +69,9 @@ class Watch:
         for head, x in losses.items():
             rows = (~x.isfinite()).nonzero().flatten().tolist()
             if rows:
-                names = ", ".join(self.names(state, rows[:_NAMED])) + (", …" if len(rows) > _NAMED else "")
+                try:
+                    names = ", ".join(self.names(state, rows[:_NAMED])) + (", …" if len(rows) > _NAMED else "")
+                except Exception as error:  # files may be gone by now; what happened matters more than to whom
+                    names = f"which ones cannot be told: {error}"
                 texts.append(f"{head} of {len(rows)} of {len(x)} events ({names})")
         return texts
