@@ -34,8 +34,8 @@ class LowRank(nn.Module):
         return self.base.weight + self.b @ self.a
 
     @property
-    def bias(self) -> Tensor | None:
-        """That of the base layer."""
+    def bias(self) -> Tensor:
+        """That of the base layer, for layers that have one."""
         return self.base.bias
 
     def forward(self, x: Tensor) -> Tensor:

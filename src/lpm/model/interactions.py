@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lpm.model.adapt import LowRank
 from lpm.model.buckets import Bucket
 from lpm.model.norm_stack import CHUNK, NormStack
 
@@ -154,8 +155,19 @@ class Interactions(nn.Module):
     def __init__(self, widths: tuple[int, ...], heads: int) -> None:
         super().__init__()
         sizes = (4, *widths, heads)
-        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
-        self.norms = nn.ModuleList(RowNorm(n) for n in sizes)
+        self.net = nn.Sequential(RowNorm(4))
+        for i, o in pairwise(sizes):
+            self.net.extend([nn.Linear(i, o), RowNorm(o)])
+
+    @property
+    def norms(self) -> list[RowNorm]:
+        """The batch norms, one more than layers."""
+        return [n for n in self.net if isinstance(n, RowNorm)]
+
+    @property
+    def layers(self) -> list[nn.Linear | LowRank]:
+        """The linear layers, or what adapts them."""
+        return [m for m in self.net if isinstance(m, nn.Linear | LowRank)]
 
     def forward(self, parts: Iterable[Float[Tensor, "4 _"]]) -> Iterator[Float[Tensor, "_ H"]]:
         """Numbers (P, H) of each part, given its features (4, P). In evaluation nothing is computed ahead of its use.
@@ -175,9 +187,8 @@ class Interactions(nn.Module):
 
     def _trained(self, x_P4: Tensor) -> Tensor:
         """Normalised with the statistics of these pairs, which the running ones follow."""
-        norms = [n for n in self.norms if isinstance(n, RowNorm)]
-        first, *rest = norms
-        parameters: list[Any] = [first.weight, first.bias]
+        first, *rest = norms = self.norms
+        parameters: list[Tensor] = [first.weight, first.bias]
         for layer, norm in zip(self.layers, rest, strict=True):
             parameters += [layer.weight, layer.bias, norm.weight, norm.bias]
         y_PH, mean, variance = NormStack.apply(x_P4, first.eps, *parameters)  # type: ignore[no-untyped-call]
@@ -189,22 +200,14 @@ class Interactions(nn.Module):
 
     def _folded(self) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of each linear layer with the norm behind it, and of the first with that before it too."""
+        first, *rest = (n.scale_shift() for n in self.norms)
         out = []
-        for i, layer in enumerate(self.layers):
+        for i, (layer, (factor, shift)) in enumerate(zip(self.layers, rest, strict=True)):
             weight, bias = layer.weight, layer.bias
-            assert isinstance(weight, Tensor)
-            assert isinstance(bias, Tensor)
-            if i == 0:
-                factor, shift = self._norm(0)
-                weight, bias = weight * factor, bias + weight @ shift
-            factor, shift = self._norm(i + 1)
-            out.append((weight * factor[:, None], bias * factor + shift))
+            matrix = weight if i else weight * first[0]
+            constant = bias if i else bias + weight @ first[1]
+            out.append((matrix * factor[:, None], constant * factor + shift))
         return out
-
-    def _norm(self, i: int) -> tuple[Tensor, Tensor]:
-        norm = self.norms[i]
-        assert isinstance(norm, RowNorm)
-        return norm.scale_shift()
 
 
 def _pass(x: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:

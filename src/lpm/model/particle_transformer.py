@@ -104,8 +104,8 @@ class ParticleTransformerConfig:
         return torch.stack([*cartesian(pt, eta, phi), *(energy or [pt * eta.cosh()])], 1)
 
 
-class Block(nn.Module):
-    """Attention and a feed-forward layer, each between two norms and beside a residual path."""
+class _Weights(nn.Module):
+    """What both kinds of blocks hold, and what they do row by row."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -115,6 +115,18 @@ class Block(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.head_scale, self.skip_scale = nn.Parameter(torch.ones(heads)), nn.Parameter(torch.ones(width))
+
+    def _rest(self, x: Tensor, y: Tensor) -> Tensor:
+        """All that follows attention, row by row."""
+        scale = self.head_scale.repeat_interleave(x.shape[1] // self.heads)
+        y = F.linear(y, self.out.weight * scale[:, None], self.out.bias * scale)
+        x = x + self.drop(self.norm_out(y))
+        y = self.norm_down(self.drop(F.gelu(self.up(self.norm_up(x)))))
+        return torch.addcmul(self.drop(self.down(y)).to(x.dtype), x, self.skip_scale)
+
+
+class Block(_Weights):
+    """Attention and a feed-forward layer, each between two norms and beside a residual path."""
 
     def forward(
         self, x_RD: Float[Tensor, "R D"], bucket: Bucket, bias_HGLL: Float[Tensor, "H G L L"]
@@ -132,12 +144,18 @@ class Block(nn.Module):
             y_GLHE = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_HGLL.transpose(0, 1)).transpose(1, 2)
         return self._rest(x_RD, bucket.unpad(y_GLHE.flatten(2)))
 
-    def ask(self, token_GD: Float[Tensor, "G D"], x_RD: Float[Tensor, "R D"], bucket: Bucket) -> Float[Tensor, "G D"]:
-        """Class tokens after having looked at themselves and at their event's particles.
 
-        With one query an event, keys and values need not be made: q · (W u) = (Wᵀ q) · u, and a sum of values is the
-        value of a sum. The bias of the keys is the same for all and falls out of the softmax.
-        """
+class ClassBlock(_Weights):
+    """A block in which class tokens look at themselves and at the particles of their event, which stay as they are.
+
+    With one query an event, keys and values need not be made: q · (W u) = (Wᵀ q) · u, and a sum of values is the value
+    of a sum. The bias of the keys is the same for all and falls out of the softmax.
+    """
+
+    def forward(
+        self, token_GD: Float[Tensor, "G D"], bucket: Bucket, x_RD: Float[Tensor, "R D"]
+    ) -> Float[Tensor, "G D"]:
+        """States of the class tokens."""
         u_GLD = torch.cat([self.norm_in(token_GD)[:, None], bucket.pad(self.norm_in(x_RD))], 1)
         wq, wk, wv = self.qkv.weight.view(3, self.heads, -1, u_GLD.shape[2])
         bq, _, bv = self.qkv.bias.view(3, self.heads, -1)
@@ -147,14 +165,6 @@ class Block(nn.Module):
         seen_GHL = (q_GHD @ u_GLD.mT).masked_fill(padding_GL[:, None], float("-inf")).softmax(-1)
         y_GHE = torch.einsum("ghd,hed->ghe", seen_GHL @ u_GLD, wv) + bv
         return self._rest(token_GD, y_GHE.flatten(1))
-
-    def _rest(self, x: Tensor, y: Tensor) -> Tensor:
-        """All that follows attention, row by row."""
-        scale = self.head_scale.repeat_interleave(x.shape[1] // self.heads)
-        y = F.linear(y, self.out.weight * scale[:, None], self.out.bias * scale)
-        x = x + self.drop(self.norm_out(y))
-        y = self.norm_down(self.drop(F.gelu(self.up(self.norm_up(x)))))
-        return torch.addcmul(self.drop(self.down(y)).to(x.dtype), x, self.skip_scale)
 
 
 class ParticleTransformer(nn.Module):
@@ -175,7 +185,7 @@ class ParticleTransformer(nn.Module):
             self.embed.extend([nn.LayerNorm(i), nn.Linear(i, o), nn.GELU()])
         self.interactions = Interactions(c.pairs, c.heads)
         self.blocks = nn.ModuleList(Block(c.width, c.heads, c.dropout) for _ in range(c.depth))
-        self.class_blocks = nn.ModuleList(Block(c.width, c.heads, 0.0) for _ in range(c.class_depth))
+        self.class_blocks = nn.ModuleList(ClassBlock(c.width, c.heads, 0.0) for _ in range(c.class_depth))
         self.norm = nn.LayerNorm(c.width)
         self._start()
 
@@ -231,8 +241,7 @@ class ParticleTransformer(nn.Module):
                 x_RD = block(x_RD, bucket, bias_HGLL)
         token_GD = token_1D.expand(len(bucket.lengths), -1)
         for block in self.class_blocks:
-            assert isinstance(block, Block)
-            token_GD = block.ask(token_GD, x_RD, bucket)
+            token_GD = block(token_GD, bucket, x_RD)
         return x_RD, self.norm(token_GD)
 
 

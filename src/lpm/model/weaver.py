@@ -77,10 +77,9 @@ def _name(name: str, head: str) -> str | None:
         case "embed" if rest.startswith("embed."):
             return f"backbone.{rest}"
         case "pair_embed" if rest.startswith("embed."):
-            # norm, then (linear, norm, activation) again and again
-            layer, kind = divmod(int(rest.split(".")[1]) + 2, 3)
-            part = f"norms.{layer}" if kind else f"layers.{layer - 1}"
-            return f"backbone.interactions.{part}.{last}"
+            # a norm, then linear, norm and activation again and again; here the activations are not counted
+            place = int(rest.split(".")[1])
+            return f"backbone.interactions.net.{place - place // 3}.{last}"
         case "blocks" | "cls_blocks":
             number, _, inner = rest.partition(".")
             # as torch.nn.MultiheadAttention names it, in older versions
