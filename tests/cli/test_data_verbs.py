@@ -134,3 +134,31 @@ def test_samples_go_by_name(lpm, tmp_path):
     out = tmp_path / "some.parquet"
     assert lpm("convert", "sample:jets", out, "--events", "30") == f"wrote 30 events to {out} (1 shard)\n"
     lpm("inspect", "sample:tops", fails="no such sample")
+
+
+def test_failures_are_told_one_by_one_or_as_json(jets, tmp_path):
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(jets.read_bytes()[:50])
+    app = typer.Typer()
+    app.command()(convert)
+    words = [str(cut), str(jets), str(tmp_path / "out")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    assert f"failed: {cut}: unreadable npz" in done.stderr
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    assert (told["events"], told["resumed"]) == (20, 1)
+    assert [f["name"] for f in told["failed"]] == [str(cut)]
+
+
+def test_dry_run_says_what_is_made_and_writes_nothing(lpm, jets, tmp_path):
+    out = tmp_path / "out"
+    text = lpm("convert", jets, out, "--shard-events", 8, "--dry-run")
+    assert text.splitlines()[0] == "3 pieces: 0 made, 3 to make"
+    assert "would run on local: 1 worker, at most 2 pieces at a time" in text
+    assert not out.exists()
+    lpm("convert", jets, out, "--shard-events", 8)
+    made = json.loads(lpm("convert", jets, out, "--shard-events", 8, "--dry-run", "--json"))
+    assert (made["pieces"], made["done"], made["missing"]) == (3, 3, [])
+    lpm("convert", jets, tmp_path / "x.parquet", "--workers", 2, fails="one file is written by one process")

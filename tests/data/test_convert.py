@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from lpm.data.batch import Batch
+from lpm.data.farm import Farm, Unfinished
 from lpm.data.io import find_files, open_file
 from lpm.data.io import parquet as shards
-from lpm.data.io.convert import convert
+from lpm.data.io.convert import convert, plan
 from lpm.data.io.spec import check_shard
+from lpm.records.files import locked
 
 N = 7
 
@@ -72,7 +74,7 @@ def test_interruption_keeps_finished_shards(write, tmp_path, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from lpm.data.io.convert import convert
+from lpm.data.io.convert import convert, plan
 convert([sys.argv[1]], sys.argv[2], shard_events=3,
         progress=lambda path, done, of: os.kill(os.getpid(), signal.SIGKILL) if done > 3 else None)
 """
@@ -188,3 +190,52 @@ def test_memory_does_not_grow_with_the_file(write, tmp_path, monkeypatch):
     np.savez(path, px_py_pz_e=np.tile([1.0, 0, 0, 1], (n, 1)), offsets=np.arange(n + 1))
     assert convert([path], tmp_path / "out.parquet").events == n
     assert seen == [10_000, 10_000, 5_000]
+
+
+def test_with_a_farm_a_bad_file_does_not_stop_the_rest(write, tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.npz", "b.npz", "c.npz"):
+        write("momenta-npz", folder).rename(folder / name)
+    (folder / "b.npz").write_bytes((folder / "b.npz").read_bytes()[:300])
+    with pytest.raises(Unfinished, match=r"1 piece failed, the first: .*b\.npz: unreadable npz") as error:
+        convert([folder], out, shard_events=4, farm=Farm())
+    assert [f.name for f in error.value.failures] == [str(folder / "b.npz")]
+    assert error.value.summary["events"] == 2 * N
+    assert [p.name for p in find_files(out)] == ["a-0000.parquet", "a-0001.parquet", "c-0000.parquet", "c-0001.parquet"]
+    before = {p: p.stat().st_mtime_ns for p in find_files(out)}
+    write("momenta-npz", folder).rename(folder / "b.npz")
+    assert plan([folder], out, shard_events=4).missing == ("b-0000.parquet", "b-0001.parquet")
+    result = convert([folder], out, shard_events=4, farm=Farm())
+    assert (result.events, result.resumed) == (3 * N, 4)
+    assert [p.name for p in result.shards] == [f"{c}-000{k}.parquet" for c in "abc" for k in (0, 1)]
+    assert all(p.stat().st_mtime_ns == t for p, t in before.items())
+
+
+@pytest.mark.slow
+def test_processes_make_the_same_shards(write, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.npz", "b.npz"):
+        write("momenta-npz").rename(tmp_path / "in" / name)
+    one = convert([tmp_path / "in"], tmp_path / "one", shard_events=3)
+    two = convert([tmp_path / "in"], tmp_path / "two", shard_events=3, farm=Farm(workers=2))
+    assert [p.name for p in one.shards] == [p.name for p in two.shards]
+    assert [p.read_bytes() for p in one.shards] == [p.read_bytes() for p in two.shards]
+
+
+def test_a_change_anywhere_in_a_source_counts(write, tmp_path):
+    path, out = tmp_path / "a.csv", tmp_path / "out"
+    lines = ["pt1,eta1,phi1", *("1.0,2.0,3.0" for _ in range(200_000))]
+    path.write_text("\n".join(lines))
+    convert([path], out, events=10)
+    assert plan([path], out, events=10).missing == ()
+    lines[100_000] = "1.5,2.0,3.0"  # the size, the first and the last MiB stay
+    path.write_text("\n".join(lines))
+    assert plan([path], out, events=10).missing == ("a-0000.parquet",)
+
+
+def test_two_conversions_into_one_folder_are_refused(write, tmp_path):
+    path, out = write("csv"), tmp_path / "out"
+    convert([path], out)
+    with locked(out / ".farm"), pytest.raises(ValueError, match="another process writes to it"):
+        convert([path], out)

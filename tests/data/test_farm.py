@@ -20,7 +20,7 @@ from lpm.records.hashing import hash_file
 FARMS = {"alone": Farm(), "processes": Farm(workers=2), "dask": Farm(on="dask", workers=2)}
 
 
-@pytest.fixture(params=list(FARMS))
+@pytest.fixture(params=["alone", "processes", pytest.param("dask", marks=pytest.mark.slow)])
 def farm(request: pytest.FixtureRequest) -> Farm:
     if request.param == "dask":
         pytest.importorskip("distributed", reason="needs the cluster extra")
@@ -61,7 +61,7 @@ def test_all_crews_make_the_same_files_and_survive_bad_ones(farm: Farm, tmp_path
     assert again == {"0.txt": Made({"size": 1}, kept=True)}
 
 
-@pytest.mark.parametrize("name", ["processes", "dask"])
+@pytest.mark.parametrize("name", ["processes", pytest.param("dask", marks=pytest.mark.slow)])
 def test_a_killed_worker_costs_no_piece(name: str, tmp_path: Path) -> None:
     if name == "dask":
         pytest.importorskip("distributed", reason="needs the cluster extra")

@@ -31,6 +31,9 @@ PULSE = 15.0
 PATIENCE = 20
 """How often in a row lost jobs may fail to be replaced before the cluster is given up."""
 
+TIMEOUT = "20s"
+"""How long a running scheduler may take to answer."""
+
 INSTALL = "install it: pip install 'lpm[cluster]'"
 
 
@@ -89,10 +92,13 @@ def open_cluster(farm: Farm, folder: Path) -> Iterator[Crew]:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise ValueError(f"--on {farm.on} needs distributed; {INSTALL}") from error
-    # Workers come and go; what matters reaches the user as failures of pieces.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     room = farm.workers * farm.ahead
     with ExitStack() as stack:
+        # Workers come and go; what matters reaches the user as failures of pieces.
+        for name in ("asyncio", "distributed", "tornado"):
+            logger = logging.getLogger(name)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
         if farm.running:
             crew = DaskCrew(lambda: _client(farm.on), room)
         elif farm.on == "dask":
@@ -120,7 +126,7 @@ def _client(address: str) -> Client:
     from distributed import Client
 
     try:
-        return Client(address, timeout="20s")
+        return Client(address, timeout=TIMEOUT)
     except (OSError, TimeoutError) as error:
         raise ValueError(f"{address}: no Dask scheduler answers there; start one, or check host and port") from error
 
@@ -128,6 +134,8 @@ def _client(address: str) -> Client:
 @contextmanager
 def _jobs(farm: Farm, folder: Path) -> Iterator[tuple[Any, Callable[[], None]]]:
     """A cluster each of whose workers is a job, and what brings it back to its number of jobs."""
+    from distributed.core import Status
+
     jobqueue = _jobqueue(farm)
     cluster_class = jobqueue.SLURMCluster if farm.on == "slurm" else jobqueue.HTCondorCluster
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,14 +145,20 @@ def _jobs(farm: Farm, folder: Path) -> Iterator[tuple[Any, Callable[[], None]]]:
         cluster = cluster_class(**options, scheduler_options={"dashboard_address": None, "dashboard": False})
         with cluster:
 
-            async def settled() -> None:
-                await cluster
+            async def scaled() -> None:
+                # In one go: an error of the submission comes back here rather than into a log.
+                cluster.scale(jobs=farm.workers)
+                try:
+                    await cluster
+                except Exception:
+                    for name in [n for n, job in cluster.workers.items() if job.status == Status.created]:
+                        cluster.workers.pop(name).status = Status.failed  # another is submitted in its place
+                    raise
 
             def refill() -> None:
                 try:
-                    cluster.scale(jobs=farm.workers)
-                    cluster.sync(settled)
-                except (RuntimeError, OSError) as error:
+                    cluster.sync(scaled)
+                except (RuntimeError, OSError, AssertionError) as error:
                     raise ValueError(f"--on {farm.on}: cannot submit a job: {_said(error)}") from error
 
             refill()
@@ -194,7 +208,7 @@ def _options(farm: Farm, folder: Path) -> dict[str, Any]:
         "memory": farm.memory or configured("memory", "2G"),
         "python": farm.python,
         "job_name": "lpm",
-        "worker_extra_args": [*configured("worker-extra-args", []), *lifetime],
+        "worker_extra_args": [*configured("worker-extra-args", []), "--no-dashboard", *lifetime],
     }
     if farm.on == "slurm":
         directives = [line.removeprefix("#SBATCH ") for line in farm.extra if line.startswith("#SBATCH ")]
