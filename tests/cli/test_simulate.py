@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,14 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], message: str) -> None
 
 def test_a_number_is_required() -> None:
     assert run("jets", "x")[0] == 2
+
+
+def test_the_documentation_shows_what_a_cluster_would_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dask_jobqueue", reason="needs the cluster extra")
+    page = (Path(__file__).parents[2] / "docs" / "launch.md").read_text(encoding="utf-8")
+    [(command, output)] = re.findall(r"```console\n\$ lpm simulate ([^\n]* --dry-run)\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    code, said, _ = run(*shlex.split(command))
+    assert code == 0
+    assert said.replace(sys.executable, "/home/me/lpm/bin/python").replace(str(tmp_path), "/home/me") == output
+    assert not list(tmp_path.iterdir())

@@ -196,7 +196,7 @@ def test_with_a_farm_a_bad_file_does_not_stop_the_rest(write, tmp_path):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for name in ("a.npz", "b.npz", "c.npz"):
-        write("momenta-npz", folder).rename(folder / name)
+        write("momenta-npz").rename(folder / name)
     (folder / "b.npz").write_bytes((folder / "b.npz").read_bytes()[:300])
     with pytest.raises(Unfinished, match=r"1 piece failed, the first: .*b\.npz: unreadable npz") as error:
         convert([folder], out, shard_events=4, farm=Farm())
@@ -204,7 +204,7 @@ def test_with_a_farm_a_bad_file_does_not_stop_the_rest(write, tmp_path):
     assert error.value.summary["events"] == 2 * N
     assert [p.name for p in find_files(out)] == ["a-0000.parquet", "a-0001.parquet", "c-0000.parquet", "c-0001.parquet"]
     before = {p: p.stat().st_mtime_ns for p in find_files(out)}
-    write("momenta-npz", folder).rename(folder / "b.npz")
+    write("momenta-npz").rename(folder / "b.npz")
     assert plan([folder], out, shard_events=4).missing == ("b-0000.parquet", "b-0001.parquet")
     result = convert([folder], out, shard_events=4, farm=Farm())
     assert (result.events, result.resumed) == (3 * N, 4)
