@@ -42,7 +42,12 @@ def depth_of(name: str) -> int | None:
 
 
 def parameter_groups(
-    model: nn.Module, *, lr: float, weight_decay: float, layer_decay: float = 1.0, heads: str = "heads."
+    model: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    above: tuple[str, ...] = ("heads.", "backbone.class_blocks."),
 ) -> list[dict[str, Any]]:
     """Groups for the optimiser: no weight decay for vectors (norms, biases), smaller rates for earlier layers.
 
@@ -53,7 +58,7 @@ def parameter_groups(
         lr: Learning rate of the heads.
         weight_decay: For matrices.
         layer_decay: Each block below the last learns this factor slower; what precedes the blocks, slowest.
-        heads: Prefix of the parameters that learn at the full rate.
+        above: Prefixes of what lies above all blocks, and learns at the full rate.
     """
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     blocks = 1 + max((d for d in (depth_of(n) for n, _ in named) if d is not None), default=-1)
@@ -61,7 +66,7 @@ def parameter_groups(
     groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
     for name, p in named:
         depth = depth_of(name)
-        below = 0 if name.startswith(heads) or blocks == 0 else blocks - (depth if depth is not None else -1)
+        below = 0 if name.startswith(above) or blocks == 0 else blocks - (depth if depth is not None else -1)
         rate, decay = lr * layer_decay**below, weight_decay if p.ndim >= 2 and "embed" not in name else 0.0
         key = (rate, decay, id(p) in linear)
         made = {"params": [], "lr": rate, "scale": rate / lr, "weight_decay": decay, "matrices": key[2]}
