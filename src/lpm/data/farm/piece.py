@@ -112,7 +112,7 @@ def finished(piece: Piece) -> Note | None:
         >>> piece = Piece("x", out, "k1", lambda path, watch: {"bytes": path.write_text("abc")})
         >>> finished(piece), perform(piece), finished(piece)
         (None, Made(note={'bytes': 3}, kept=False), {'bytes': 3})
-        >>> _ = piece.output.write_text("abd")
+        >>> _ = piece.output.write_text("xyz")
         >>> finished(piece) is None
         True
     """
