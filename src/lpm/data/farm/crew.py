@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from lpm.records.time_limit import seconds_of
+
 __all__ = ["Alone", "Crew", "Farm", "Processes", "job_script", "open_crew"]
 
 R = TypeVar("R")
@@ -75,19 +77,8 @@ class Farm:
 
     @property
     def seconds(self) -> int:
-        """The time limit in seconds; 0 if there is none.
-
-        Example:
-            >>> Farm(on="slurm", time="1-02:00:30").seconds
-            93630
-        """
-        if not self.time:
-            return 0
-        found = re.fullmatch(r"(?:(\d+)-)?(\d{1,3}):(\d\d):(\d\d)", self.time)
-        if not found:
-            raise ValueError(f"time {self.time!r}: expected [days-]hours:minutes:seconds, such as 12:00:00")
-        days, hours, minutes, seconds = (int(x or 0) for x in found.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        """The time limit in seconds; 0 if there is none."""
+        return seconds_of(self.time)
 
 
 class Crew(Protocol):

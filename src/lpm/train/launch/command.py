@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from lpm.records.files import atomic_file
+from lpm.records.time_limit import seconds_of
 
 __all__ = ["Job", "Kind", "LaunchConfig", "Plan", "carry_out", "here", "processes", "several"]
 
@@ -72,19 +73,8 @@ class LaunchConfig:
 
     @property
     def seconds(self) -> int:
-        """The time limit in seconds; 0 if there is none.
-
-        Example:
-            >>> LaunchConfig(time="1-02:00:30").seconds
-            93630
-        """
-        if not self.time:
-            return 0
-        found = re.fullmatch(r"(?:(\d+)-)?(\d{1,3}):(\d\d):(\d\d)", self.time)
-        if not found:
-            raise ValueError(f"time {self.time!r}: expected [days-]hours:minutes:seconds, such as 12:00:00")
-        days, hours, minutes, seconds = (int(x or 0) for x in found.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        """The time limit in seconds; 0 if there is none."""
+        return seconds_of(self.time)
 
     @property
     def each(self) -> int:
