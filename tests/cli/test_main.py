@@ -49,7 +49,6 @@ def test_every_verb_has_help(verb: str) -> None:
         (["train", "jets.top", "--out", "x", "--resume"], 1, "cannot read the recipe"),
         (["generate", "nowhere", "x.parquet"], 1, "expected a run folder or one of the shipped models"),
         (["generate", "jets-top", "x.parquet"], 1, "cannot generate"),
-        (["predict", "jets-base", "sample:jets", "x.parquet"], 1, "no head that answers"),
         (["predict", "jets-top", "nothing.root", "x.parquet"], 1, "nothing.root"),
         (["predict", "jets-top", "sample:tops", "x.parquet"], 1, "no such sample"),
         (["evaluate", "jets.fly", "x.parquet"], 1, "unknown task 'jets.fly'"),

@@ -127,6 +127,9 @@ def test_heads_with_equal_views_share_a_pass(toy_jets: Callable[..., Batch]) -> 
     model.backbone.register_forward_hook(lambda *_: passes.append(1))
     model(toy_jets())
     assert len(passes) == 3  # causal, masked, and one for label and pt
+    passes.clear()
+    assert set(model.predict(toy_jets(), ("label", "pt"))) == {"label", "pt"}
+    assert len(passes) == 1
 
 
 def test_condition_reaches_generation_only(toy_jets: Callable[..., Batch]) -> None:

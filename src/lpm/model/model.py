@@ -5,6 +5,7 @@ Shapes: B events, S packed positions, P prefix tokens, D width, T rows of one co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -193,24 +194,24 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Loss of each head for each event, {name: (B,)}. Heads with equal views share one pass."""
-        streams = self.encode(batch)
-        views: dict[View, list[str]] = {}
-        for name in self.heads:
-            views.setdefault(self.head(name).view, []).append(name)
         losses: dict[str, Tensor] = {}
-        for view, names in views.items():
-            seen = view(streams)
-            hidden = self.hidden(batch, seen, view)
+        for names, seen, hidden in self._passes(batch, tuple(self.heads)):
             losses |= {n: self.head(n).loss(hidden, seen, batch) for n in names}
         return losses
 
     @torch.no_grad()
     def predict(self, batch: Batch, names: tuple[str, ...] = ()) -> dict[str, Tensor]:
         """Answers of the named heads, or of all. What each holds, its head's `predict` says."""
-        streams = self.encode(batch)
-        out = {}
-        for name in names or tuple(self.heads):
-            head = self.head(name)
-            seen = head.view(streams)
-            out[name] = head.predict(self.hidden(batch, seen, head.view), seen)
-        return out
+        answers: dict[str, Tensor] = {}
+        for group, seen, hidden in self._passes(batch, names or tuple(self.heads)):
+            answers |= {n: self.head(n).predict(hidden, seen) for n in group}
+        return answers
+
+    def _passes(self, batch: Batch, names: tuple[str, ...]) -> Iterator[tuple[list[str], Streams, Hidden]]:
+        """One pass for each view of the named heads: (heads, what they see, hidden states)."""
+        streams, views = self.encode(batch), dict[View, list[str]]()
+        for name in names:
+            views.setdefault(self.head(name).view, []).append(name)
+        for view, group in views.items():
+            seen = view(streams)
+            yield group, seen, self.hidden(batch, seen, view)
