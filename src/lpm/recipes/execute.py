@@ -182,7 +182,9 @@ def _fit_tokenizers(
         tokenizer.fit(_first(data.once(), 200_000))
         if isinstance(tokenizer, Quantised):
             c = config.train
-            train = replace(c, steps=max(1, c.steps // 2), valid_every=0, patience=0, weights=None)
+            # As measured in benchmarks/tokenizers.py; the rates of Muon are not those of a small autoencoder.
+            train = replace(c, steps=max(1, c.steps // 2), optimiser="adamw", lr=2e-3,
+                            valid_every=0, patience=0, weights=None)  # fmt: skip
             if c.parallel == "fsdp":  # too small to be worth splitting, and the model is split as a whole later
                 train = replace(train, parallel="ddp")
             part = folder / f"tokenizer-{name}"
