@@ -46,8 +46,8 @@ def observables() -> dict[str, RegressConfig]:
     No label is needed for it, only the jet's own particles. A body that learns it from scratch looks both ways and
     gathers the whole jet into one state, which is what a tagger starts from; the next particle alone teaches neither.
 
-    Centres and spreads are those of jets of 500 to 1000 GeV. A file without these fields leaves the heads untrained: then
-    ask for `observe=False`, or add them with `lpm.tasks.jets.describe`.
+    Centres and spreads are those of jets of 500 to 1000 GeV. A file without these fields leaves the heads untrained:
+    then ask for `observe=False`, or add them with `lpm.tasks.jets.describe`.
     """
     log, asinh = Transform(field="mass", form="log"), Transform(field="sdmass", form="asinh", scale=10.0)
     asked = [(log, 4.5, 0.7), (asinh, 2.5, 1.3)]
