@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from lpm.data.batch import Batch
-from lpm.model.backbone import Cache
+from lpm.model.backbone import Backbone, Cache
+from lpm.model.model import ConditionConfig, Model
 from lpm.model.sample import SampleConfig, _GrowingBias, chooser, generate
 from lpm.recipes.jets import kinematics
 from lpm.tokens import BinnedConfig, ContinuousConfig, QuantisedConfig
 from tests.model.test_model import CONFIG, build
+
+PLAIN = replace(CONFIG, pairs=None, condition=None)
 
 
 @torch.no_grad()
@@ -23,11 +27,83 @@ def test_cached_steps_equal_a_full_pass(pairs: bool, toy_jets: Callable[..., Bat
     full = model.hidden(batch, streams, model.head("next").view).x
     cache = Cache(model.config.backbone, 1, model.prefix)
     bias = _GrowingBias(model, "particle", 1)
-    steps = [model.backbone.step(x[None], cache, bias.next(None)) for x in model.prefix]
+    steps = [model.backbone.step(x[None], [cache]) for x in model.prefix]
     embedded = model.embeds["particle"](streams["particle"])
     for x, values in zip(embedded, batch.collections["particle"].values, strict=True):
-        steps.append(model.backbone.step(x[None], cache, bias.next(values[None])))
+        steps.append(model.backbone.step(x[None], [cache], [bias.next(values[None])]))
     torch.testing.assert_close(torch.cat(steps), full, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_waves_of_different_length_share_a_step(toy_jets: Callable[..., Batch]) -> None:
+    model = build(PLAIN, toy_jets(100)).eval()
+    body, g = model.backbone, torch.Generator().manual_seed(0)
+    x_TBD = torch.randn(5, 7, body.config.width, generator=g)
+    alone = Cache(body.config, 7, x_TBD)
+    wanted = [body.step(x, [alone]) for x in x_TBD]
+    long, start = Cache(body.config, 3, x_TBD), Cache(body.config, 4, x_TBD)
+    for x in x_TBD[:2]:
+        body.step(x[:3], [long])
+    body.step(x_TBD[0, 3:], [start])
+    short = start.of(torch.tensor([2, 2, 0, 3]))
+    for i in range(1, 4):
+        x = torch.cat([x_TBD[i + 1, :3], x_TBD[i, 3:][[2, 2, 0, 3]]])
+        found = body.step(x, [long, short])
+        torch.testing.assert_close(found[:3], wanted[i + 1][:3], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found[3:], wanted[i][3:][[2, 2, 0, 3]], atol=1e-5, rtol=1e-5)
+
+
+def decided(toy_jets: Callable[..., Batch]) -> Model:
+    """A model of sixteen classes that leaves nothing to chance: each class has one jet, of a length of its own."""
+    pytest.importorskip("vector_quantize_pytorch", reason="vector-quantize-pytorch is not installed")
+    seen = ContinuousConfig(collection="particle", fields=kinematics())
+    condition = ConditionConfig(field="jet.label", classes=tuple("abcdefghijklmnop"))
+    vq = QuantisedConfig(seen=seen, codes=64, width=16, depth=1, heads=2)  # decodes without a draw
+    model = build(replace(PLAIN, tokenizers={"particle": vq}, condition=condition), toy_jets(200))
+    stop = model.head("next").stop
+    torch.nn.init.normal_(stop.weight, std=1e4, generator=torch.Generator().manual_seed(3))
+    torch.nn.init.constant_(stop.bias, -3e4)
+    return model.eval()
+
+
+def test_filled_places_change_no_jet(toy_jets: Callable[..., Batch]) -> None:
+    model, n = decided(toy_jets), 40
+    classes = torch.arange(n) * 7 % 16
+    jets: dict[int, list[list[torch.Tensor]]] = {}
+    for batch in (n, 12):  # all at once; with places filled again
+        config = SampleConfig(batch=batch, longest=20, top_k=1)
+        made = list(generate(model, n, classes=classes, config=config))
+        assert [len(b) for b in made] == [batch] * (n // batch) + [n % batch] * (n % batch > 0)
+        whole = Batch.cat(made)
+        assert whole.field("jet.label").values.tolist() == classes.tolist()
+        jets[batch] = list(whole.collections["particle"])
+    assert len({len(j) for j in jets[n]}) > 3
+    for a, b in zip(jets[n], jets[12], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_memory_is_that_of_the_places(toy_jets: Callable[..., Batch], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many jets are asked for: never more grow together, and what has ended does not wait for long."""
+    model = decided(toy_jets)
+    most: list[tuple[int, int]] = []
+    step = Backbone.step
+
+    def watched(self: Backbone, x: torch.Tensor, caches: list[Cache], *rest: Any) -> torch.Tensor:
+        most.append((len(x), sum(c.kv.shape[2] * c.kv.shape[4] for c in caches)))
+        return step(self, x, caches, *rest)
+
+    monkeypatch.setattr(Backbone, "step", watched)
+    classes = torch.arange(200) % 16
+    made = generate(model, 200, classes=classes, config=SampleConfig(batch=20, longest=20, top_k=1))
+    begun = 0
+    for i, batch in enumerate(made):
+        begun += len(batch)
+        assert len(most) < 40 * (i + 1)
+    assert begun == 200
+    assert max(size for size, _ in most) <= 20
+    assert max(room for _, room in most) <= 20 * 36
+    assert sum(size for size, _ in most[5:-20]) > 0.75 * 20 * len(most[5:-20])  # the places stay filled
 
 
 @pytest.mark.parametrize("kind", ["hybrid", "codes", "product", "vq"])
@@ -86,6 +162,14 @@ def test_top_p_keeps_the_most_probable() -> None:
     assert abs(float(share) - 0.625) < 0.05
 
 
+def test_draws_follow_the_probabilities_and_never_meet_none() -> None:
+    p = torch.tensor([0.0, 0.6, 0.0, 0.3, 0.1, 0.0])
+    drawn = chooser(SampleConfig(), torch.Generator().manual_seed(0))(p.log().repeat(20_000, 1))
+    share = torch.bincount(drawn, minlength=6) / 20_000
+    assert share[p == 0].sum() == 0
+    assert bool(((share - p).abs() <= 5 * (p * (1 - p) / 20_000).sqrt()).all())
+
+
 def test_temperature_follows_the_power_law() -> None:
     logits = torch.log(torch.tensor([[0.8, 0.2]])).repeat(20_000, 1)
     drawn = chooser(SampleConfig(temperature=0.5), torch.Generator().manual_seed(0))(logits)
@@ -100,5 +184,8 @@ def test_what_cannot_generate_says_so(toy_jets: Callable[..., Batch]) -> None:
         next(generate(model, 5, classes=torch.zeros(5)))
     with pytest.raises(ValueError, match="positive number"):
         next(generate(model, 0))
+    model.head("next").chain.outs[0].weight.data[0] = torch.nan
+    with pytest.raises(ValueError, match="not finite"):
+        next(generate(model, 5))
     with pytest.raises(ValueError, match="top_p"):
         SampleConfig(top_p=0.0)

@@ -8,6 +8,8 @@ Shapes: S packed positions, D width, H heads, E head width, A rows already in th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,14 +82,21 @@ class Cache:
         shape = (config.depth, 2, events, config.heads, 16, config.width // config.heads)
         self.kv, self.length = like.new_empty(shape), 0
 
+    def of(self, events: Tensor) -> Cache:
+        """A cache of the events at the given int64 places, of which one may be named many times."""
+        out = copy(self)
+        out._move(self.kv[:, :, events, :, : self.length], self.kv.shape[4])
+        return out
+
     def keep(self, events: Tensor) -> None:
         """Drop all events but those at the given int64 places."""
-        self._move(self.kv[:, :, :, :, : self.length][:, :, events], self.kv.shape[4])
+        self._move(self.kv[:, :, events, :, : self.length], self.kv.shape[4])
 
-    def reserve(self) -> None:
-        """Make room for one more position."""
+    def extend(self) -> None:
+        """Room for one more position, which is to be written."""
         if self.length == self.kv.shape[4]:
             self._move(self.kv, self.length * 3 // 2)
+        self.length += 1
 
     def _move(self, used: Tensor, capacity: int) -> None:
         self.kv = used.new_empty((*used.shape[:4], capacity, used.shape[5]))
@@ -138,18 +147,18 @@ class Block(nn.Module):
     def step(
         self,
         x_BD: Float[Tensor, "B D"],
-        kv_2BHAE: Float[Tensor, "2 B H capacity E"],
-        at: int,
-        bias_BHA: Float[Tensor, "B H A"] | None = None,
+        kv: Sequence[Float[Tensor, "2 _ H _ E"]],
+        biases: Sequence[Float[Tensor, "_ H _"] | None],
     ) -> Float[Tensor, "B D"]:
-        """Hidden state (B, D) of one more position of each event; its key and value are stored at place `at`."""
-        q_BHE, k_BHE, v_BHE = self._qkv(x_BD).unbind(-3)
-        kv_2BHAE[0, :, :, at], kv_2BHAE[1, :, :, at] = k_BHE, v_BHE
-        mask = None if bias_BHA is None else bias_BHA[:, :, None]
-        y = F.scaled_dot_product_attention(
-            q_BHE[:, :, None], kv_2BHAE[0, :, :, : at + 1], kv_2BHAE[1, :, :, : at + 1], attn_mask=mask
-        )
-        x_BD = x_BD + self.out(y.flatten(1))
+        """Hidden state (B, D) of one more position of each event; its key and value become the last of each cache."""
+        out = []
+        sizes = [p.shape[1] for p in kv]
+        for qkv, part, bias in zip(self._qkv(x_BD).split_with_sizes(sizes), kv, biases, strict=True):
+            q, k, v = qkv.unbind(-3)
+            part[0, :, :, -1], part[1, :, :, -1] = k, v
+            mask = None if bias is None else bias[:, :, None]
+            out.append(F.scaled_dot_product_attention(q[:, :, None], part[0], part[1], attn_mask=mask).flatten(1))
+        x_BD = x_BD + self.out(torch.cat(out))
         return x_BD + self._mlp(x_BD)
 
 
@@ -182,13 +191,23 @@ class Backbone(nn.Module):
         return out
 
     def step(
-        self, x_BD: Float[Tensor, "B D"], cache: Cache, bias_BHA: Float[Tensor, "B H A"] | None = None
+        self,
+        x_BD: Float[Tensor, "B D"],
+        caches: Sequence[Cache],
+        biases: Sequence[Float[Tensor, "_ H _"] | None] | None = None,
     ) -> Float[Tensor, "B D"]:
-        """Hidden state (B, D) of one more position of each event; equal to `forward` with `causal=True`."""
-        cache.reserve()
-        for block, kv in zip(self.blocks, cache.kv, strict=True):
+        """Hidden state (B, D) of one more position of each event; equal to `forward` with `causal=True`.
+
+        Args:
+            x_BD: The embedded position of the events of all caches, one cache after the other.
+            caches: Each of events that have equally many positions.
+            biases: Of the new position with all of the cache and itself, or None.
+        """
+        for cache in caches:
+            cache.extend()
+        for i, block in enumerate(self.blocks):
             assert isinstance(block, Block)
-            x_BD = block.step(x_BD, kv, cache.length, bias_BHA)
-        cache.length += 1
+            kv = [c.kv[i, :, :, :, : c.length] for c in caches]
+            x_BD = block.step(x_BD, kv, biases or [None] * len(caches))
         out: Tensor = self.norm(x_BD)
         return out
