@@ -134,6 +134,27 @@ def test_particle_transformer(start: Start) -> None:
     assert all(float(row[1].replace(",", "")) > 100 for row in memory["rows"])
 
 
+def test_metrics(start: Start) -> None:
+    record = start("metrics")
+    (table,) = record["tables"]
+    by_name = {row[0]: row for row in table["rows"]}
+    assert {"sliced W1, 10 features", "AUC"} <= set(by_name)
+    assert all(float(row[2]) <= 1e-6 for row in by_name.values())
+    for row in by_name.values():
+        assert row[5]["value"] == pytest.approx(row[3]["value"] / row[4]["value"])
+    assert ("jetnet is not installed" in record["notes"][-1]) == (len(by_name) == 2)
+
+
+def test_loader(start: Start) -> None:
+    record = start("loader")
+    (row,) = record["tables"][0]["rows"]
+    assert row[1]["value"] > 0
+    if row[2] != "not installed":
+        assert row[3]["value"] == pytest.approx(row[1]["value"] / row[2]["value"])
+        assert "Both hand out 2,000 jets" in record["notes"][0]
+    assert str(FOLDER) not in json.dumps(record)
+
+
 def test_page_holds_the_records_and_nothing_else(
     shard: Path, body: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

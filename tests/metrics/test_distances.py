@@ -10,7 +10,7 @@ from lpm.metrics.frechet import fpd, frechet_distance
 from lpm.metrics.kernel import kpd, mmd
 from lpm.metrics.neighbours import prdc
 from lpm.metrics.two_sample import classifier_auc
-from lpm.metrics.wasserstein import sliced_wasserstein, wasserstein
+from lpm.metrics.wasserstein import replicated, sliced_wasserstein, wasserstein
 
 
 def normal(n, f, seed, shift=0.0, scale=1.0):
@@ -30,6 +30,39 @@ def test_wasserstein_equals_scipy(n, m, weighted):
     x, y = np.round(rng.normal(size=n), 1), np.round(rng.normal(0.5, 2, size=m), 1)
     w = (rng.random(n) + 0.1, rng.random(m) + 0.1) if weighted else (None, None)
     assert wasserstein(x, y, *w, samples=2).value == pytest.approx(wasserstein_distance(x, y, *w), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_replicas_equal_scipy_on_the_events_drawn(kind, weighted):
+    rng = np.random.default_rng(3)
+    event = [np.sort(np.append(rng.integers(0, 20, n - 20), np.arange(20))) for n in (90, 70)]
+    x, y = (np.round(rng.normal(s, 1, len(e)), 2).astype(kind) for s, e in zip((0, 0.3), event, strict=True))
+    w = [rng.random(len(e)) + 0.1 if weighted else None for e in event]
+    value, found = replicated(x, y, *w, x_event=event[0], y_event=event[1], seed=5, samples=4)
+    assert value == pytest.approx(wasserstein_distance(x, y, *w), rel=1e-12)
+    rng = np.random.default_rng(5)
+    for replica in found:
+        times = [np.bincount(rng.integers(0, 20, 20), minlength=20)[e] for e in event]
+        weights = [t if v is None else t * v for t, v in zip(times, w, strict=True)]
+        assert replica == pytest.approx(wasserstein_distance(x, y, *weights), rel=1e-12)
+
+
+def test_coarse_replicas_are_near_the_exact_ones():
+    x, y = normal(4000, 1, 0)[:, 0], normal(3000, 1, 1, 0.2)[:, 0]
+    exact, coarse = (replicated(x, y, samples=5, steps=steps)[1] for steps in (None, 500))
+    assert coarse == pytest.approx(exact, rel=0.01)
+    assert not np.array_equal(coarse, exact)
+
+
+def test_sliced_wasserstein_equals_scipy_over_directions():
+    x, y = normal(60, 3, 0), normal(40, 3, 1, 0.5)
+    rng = np.random.default_rng(2)
+    u = rng.normal(size=(3, 8))
+    u /= np.linalg.norm(u, axis=0)
+    p, q = ((s - y.mean(0)) / y.std(0) @ u for s in (x, y))
+    want = np.mean([wasserstein_distance(p[:, k], q[:, k]) for k in range(8)])
+    assert sliced_wasserstein(x, y, directions=8, seed=2, samples=2).value == pytest.approx(want, rel=1e-12)
 
 
 def test_wasserstein_error_grows_when_rows_come_in_events():
@@ -82,6 +115,33 @@ def test_fpd_equals_the_published_number_of_jetnet():
     e = fpd(*reference_sample(), min_samples=10_000)
     assert e.value == pytest.approx(0.00027570572, rel=1e-7)
     assert e.error == pytest.approx(7.70107e-06, rel=1e-6)
+
+
+def test_fpd_equals_the_distances_of_copies_of_the_events_drawn():
+    x, y = normal(1500, 3, 0), normal(2500, 3, 1, 0.2, 1.3)  # more than one block
+    rng, sizes = np.random.default_rng(42), (1 / np.linspace(1 / 200, 1 / 900, 10)).astype(int)
+    top = np.abs(x).max(0)
+    means = []
+    for n in sizes:
+        drawn = [(x[rng.choice(1500, n)] / top, y[rng.choice(2500, n)] / top) for _ in range(20)]
+        means.append(np.mean([frechet_distance(a, b) for a, b in drawn]))
+    slope, intercept = np.polyfit(1 / sizes, means, 1)
+    assert slope > 0
+    assert fpd(x, y, min_samples=200, max_samples=900).value == pytest.approx(intercept, rel=1e-6)
+
+
+@pytest.mark.parametrize("features", [1, 3, 12])
+def test_kpd_equals_the_sum_over_pairs(features):
+    """Few features go through the moments; of twelve with 40 events in a batch, the pairs are formed."""
+    x, y = normal(100, features, 0), normal(80, features, 1, 0.3)
+    top = np.abs(x).max(0)
+    values = []
+    for i in range(10):
+        rng = np.random.default_rng(42 + 1000 * i)
+        a, b = x[rng.choice(100, 40)] / top, y[rng.choice(80, 40)] / top
+        aa, bb, ab = ((s @ t.T / features + 1) ** 4 for s, t in ((a, a), (b, b), (a, b)))
+        values.append((aa.sum() - np.trace(aa) + bb.sum() - np.trace(bb)) / (40 * 39) - 2 * ab.mean())
+    assert kpd(x, y, batch_size=40).value == pytest.approx(np.median(values), rel=1e-9)
 
 
 def test_kpd_equals_the_published_number_of_jetnet():

@@ -115,3 +115,9 @@ def test_undefined_replicas_are_left_out():
 def test_wrong_input_is_named(n, level, match):
     with pytest.raises(ValueError, match=match):
         bootstrap(mean(np.ones(n)), n, level=level)
+
+
+def test_resamples_are_those_drawn_one_after_the_other():
+    rng = np.random.default_rng(4)
+    want = [np.bincount(rng.integers(0, 9, 9), minlength=9) for _ in range(5)]
+    assert np.array_equal(resamples(9, 5, np.random.default_rng(4)), want)

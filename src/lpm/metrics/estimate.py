@@ -35,7 +35,7 @@ LEVEL = 0.68
 SAMPLES = 200
 """Bootstrap samples unless a call says otherwise: the error on an interval's end is then about a tenth of its width."""
 
-_CELLS = 4_000_000  # counts held at once: 32 MB
+_CELLS = 500_000  # counts held at once: 4 MB, which a cache can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,10 @@ def resamples(n: int, samples: int, rng: np.random.Generator) -> NDArray[np.int6
     Returns:
         (R, n) counts; each row sums to n.
     """
-    rows = rng.integers(0, n, (samples, n)) + np.arange(samples)[:, None] * n
-    return np.bincount(rows.ravel(), minlength=samples * n).reshape(samples, n)
+    counts = np.empty((samples, n), dtype=np.int64)
+    for row in counts:  # one at a time, since that many counters stay in the cache
+        row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
+    return counts
 
 
 def interval(value: float, replicas: Array, *, level: float = LEVEL, method: Interval = "percentile") -> Estimate:

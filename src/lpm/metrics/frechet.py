@@ -15,13 +15,16 @@ Shapes: N and M events, F features.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import curve_fit
 
 from lpm.metrics.estimate import Array, Estimate
 from lpm.metrics.wasserstein import table
 
-__all__ = ["fpd", "frechet_distance", "scaled"]
+__all__ = ["fpd", "frechet_distance", "products", "scaled"]
+
+_CELLS = 10_000_000  # counts held at once for each sample: 40 MB
+_BLOCK = 1_000  # events whose products of features are held at once
 
 
 def fpd(
@@ -60,11 +63,11 @@ def fpd(
     if not 2 <= min_samples < max_samples:
         raise ValueError(f"sample sizes: expected 2 <= min < max, got {min_samples} and {max_samples}")
     sizes = (1 / np.linspace(1 / min_samples, 1 / max_samples, points)).astype(np.int32)
+    drawn = np.repeat(sizes, batches)
     rng = np.random.default_rng(seed)
-    means = []
-    for n in sizes:
-        drawn = [(x[rng.choice(len(x), size=n)], y[rng.choice(len(y), size=n)]) for _ in range(batches)]
-        means.append(np.mean([frechet_distance(a, b) for a, b in drawn]))
+    chunk = max(1, _CELLS // max(len(x), len(y)))
+    distances = np.concatenate([_drawn(x, y, drawn[i : i + chunk], rng) for i in range(0, len(drawn), chunk)])
+    means = distances.reshape(points, batches).mean(1)
     fit, covariance = curve_fit(
         lambda inverse, intercept, slope: intercept + slope * inverse, 1 / sizes, means, bounds=([0, 0], [np.inf] * 2)
     )
@@ -83,11 +86,58 @@ def frechet_distance(x: Array, y: Array) -> float:
         >>> round(frechet_distance(x, x + 2.0), 6)
         12.0
     """
-    s1, s2 = np.atleast_2d(np.cov(x, rowvar=False)), np.atleast_2d(np.cov(y, rowvar=False))
+    (m1, s1), (m2, s2) = ((s.mean(0), np.atleast_2d(np.cov(s, rowvar=False))) for s in (x, y))
+    return float(_between(m1, s1, m2, s2))
+
+
+def _between(m1: Array, s1: Array, m2: Array, s2: Array) -> Array:
+    """Fréchet distances (...) of Gaussians with means (..., F) and covariances (..., F, F)."""
     values, vectors = np.linalg.eigh(s1)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    cross = np.sqrt(np.linalg.eigvalsh(root @ s2 @ root).clip(0)).sum()
-    return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * cross)
+    root = (vectors * np.sqrt(values.clip(0))[..., None, :]) @ vectors.swapaxes(-1, -2)
+    cross = np.sqrt(np.linalg.eigvalsh(root @ s2 @ root).clip(0)).sum(-1)
+    trace = np.trace(s1, axis1=-2, axis2=-1) + np.trace(s2, axis1=-2, axis2=-1)
+    return np.asarray(((m1 - m2) ** 2).sum(-1) + trace - 2 * cross)
+
+
+def _drawn(x: Array, y: Array, sizes: NDArray[np.int32], rng: np.random.Generator) -> Array:
+    """(R,) distances between samples of R sizes, drawn with replacement.
+
+    How often each event was drawn, times the products of its features, gives the moments of all R samples in one
+    product of matrices, without a copy of the events drawn.
+    """
+    counts = tuple(np.empty((len(sizes), len(s)), dtype=np.int32) for s in (x, y))
+    for i, n in enumerate(sizes):
+        for c in counts:
+            c[i] = np.bincount(rng.integers(0, c.shape[1], n), minlength=c.shape[1])
+    center = x.mean(0)  # small numbers lose fewer digits in their squares
+    (m1, s1), (m2, s2) = (_moments(s - center, c, sizes) for s, c in zip((x, y), counts, strict=True))
+    return _between(m1, s1, m2, s2)
+
+
+def _moments(x: Array, counts: NDArray[np.int32], sizes: NDArray[np.int32]) -> tuple[Array, Array]:
+    """Means (R, F) and covariances (R, F, F) of samples that hold event i of (N, F) x as often as (R, N) counts say."""
+    features = x.shape[1]
+    sums = np.zeros((features + features * (features + 1) // 2, len(counts)))
+    for start in range(0, len(x), _BLOCK):
+        block = np.ascontiguousarray(x[start : start + _BLOCK].T)
+        times = counts[:, start : start + _BLOCK].astype(np.float64)
+        sums += np.concatenate([block, products(block)]) @ times.T
+    n = sizes[:, None].astype(np.float64)
+    mean, squares = sums[:features].T / n, sums[features:].T
+    a, b = np.triu_indices(features)
+    covariance = np.empty((len(counts), features, features))
+    covariance[:, a, b] = covariance[:, b, a] = (squares - n * mean[:, a] * mean[:, b]) / (n - 1)
+    return mean, covariance
+
+
+def products(x: Array) -> Array:
+    """The products of two features, each pair once: from (F, N) to (F (F + 1) / 2, N), in the order of `triu_indices`.
+
+    Example:
+        >>> products(np.array([[2.0], [3.0]])).tolist()
+        [[4.0], [6.0], [9.0]]
+    """
+    return np.concatenate([x[i] * x[i:] for i in range(len(x))])
 
 
 def scaled(truth: Array, generated: Array) -> tuple[Array, Array]:

@@ -224,17 +224,18 @@ def _auc_statistic(s: Array, y: NDArray[np.integer] | NDArray[np.bool_], w: Arra
     first = np.append(0, np.flatnonzero(np.diff(s[order])) + 1)
     ties = len(first) < len(s)
 
-    def statistic(r: Array) -> Array:
-        r = r[:, order]
+    def one(r: Array) -> float:
+        r = r[order]
         p, n = r * positive, r * negative
         if ties:
-            p, n = np.add.reduceat(p, first, axis=1), np.add.reduceat(n, first, axis=1)
-        below = np.cumsum(n, axis=1)
-        total = p.sum(1) * below[:, -1]
-        area = (p * (below - n / 2)).sum(1)
-        return np.asarray(np.divide(area, total, out=np.full(len(r), math.nan), where=total > 0))
+            p, n = np.add.reduceat(p, first), np.add.reduceat(n, first)
+        below = np.cumsum(n)
+        total = p.sum() * below[-1]
+        # Without ties an event is signal or background, and no event lies half below itself.
+        area = p @ below - (p @ n / 2 if ties else 0)
+        return float(area / total) if total > 0 else math.nan
 
-    return statistic
+    return lambda r: np.array([one(row) for row in r])
 
 
 def _background_statistic(s: Array, y: NDArray[np.integer], w: Array, efficiency: float) -> Callable[[Array], Array]:
