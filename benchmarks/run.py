@@ -27,6 +27,8 @@ BENCHMARKS = {
     "generation": "Generated jets",
     "tokenizers": "Tokenizers",
     "particle_transformer": "The same Particle Transformer, faster",
+    "sampling": "Sampling",
+    "generative_training": "Generative training without padding",
     "optimisers": "Optimisers",
 }
 """Scripts of this folder and the headings of their sections, in the order of the page."""

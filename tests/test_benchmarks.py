@@ -121,6 +121,48 @@ def test_optimisers(shard: Path, start: Start) -> None:
     assert all(curve["steps"] == [1, 2] for curve in record["curves"].values())
 
 
+def test_sampling(start: Start) -> None:
+    record = start("sampling")
+    ours, cached, anew = record["tables"][0]["rows"]
+    sizes = [float(row[1].removesuffix("M")) for row in (ours, cached, anew)]
+    assert max(sizes) < 1.03 * min(sizes)
+    for row in (cached, anew):
+        assert row[3]["value"] == pytest.approx(ours[2]["value"] / row[2]["value"], rel=0.5)
+    assert anew[3]["value"] > cached[3]["value"]
+
+
+def test_generative_training(start: Start) -> None:
+    record = start("generative_training")
+    speed, vocabulary = record["tables"]
+    assert [len(row) for row in (*speed["rows"], *vocabulary["rows"])] == [4, 4, 4, 5, 5]
+    rows = [int(row[1].replace(",", "")) for row in vocabulary["rows"]]
+    assert rows[1] == 2 * 128 > rows[0]
+    assert all(row[3]["value"] < row[2]["value"] for row in vocabulary["rows"])
+
+
+def test_padded_words_of_a_jet(monkeypatch: pytest.MonkeyPatch, toy_jets: Callable[..., Batch]) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    names = runpy.run_path(str(FOLDER / "generators.py"))
+    batch = toy_jets(5)
+    codes = torch.arange(len(batch.collections["particle"].values))[:, None]
+    words, asked = names["padded"](codes, batch)
+    assert words.shape == asked.shape == (5, 128)
+    lengths = batch.collections["particle"].lengths
+    assert torch.equal((asked == names["STOP"]).nonzero()[:, 1], lengths)
+    assert (words[:, 0] == names["START"]).all()
+    assert torch.equal(words[:, 1:], asked[:, :-1])
+    first = int(lengths[0])
+    assert asked[0, :first].tolist() == list(range(first))
+    assert (asked[0, first + 1 :] == names["PAD"]).all()
+    torch.manual_seed(0)
+    published, fused = names["Padded"]().eval(), names["Padded"](fused=True).eval()
+    fused.load_state_dict(published.state_dict())
+    with torch.no_grad():
+        whole, part = published(words[:2]), published(words[:2, :9])
+        torch.testing.assert_close(whole[:, :9], part, atol=1e-4, rtol=1e-4)  # a row sees only those before it
+        torch.testing.assert_close(fused(words[:2]), whole, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_particle_transformer(start: Start) -> None:
     pytest.importorskip("weaver", reason="weaver-core is not installed")
