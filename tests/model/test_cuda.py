@@ -38,7 +38,7 @@ def test_packed_kernel_equals_length_groups(causal: bool) -> None:
     a = x.clone().requires_grad_()
     torch.autograd.backward(attend(a, plan(offsets, grouped=True), causal), dy)
     b = x.cuda().bfloat16().requires_grad_()
-    y = attend(b, plan(offsets.cuda(), grouped=False), causal)
+    y = attend(b, plan(offsets, grouped=False).to(b.device), causal)
     torch.autograd.backward(y, dy.cuda().bfloat16())
     assert a.grad is not None
     assert b.grad is not None

@@ -24,6 +24,7 @@ class Ragged:
     Args:
         values: (N, F) or (N,) rows of all events.
         offsets: (B + 1,) int64, the row at which each event starts; `offsets[-1] == N`.
+        on_host: The offsets on the CPU, kept as events move to an accelerator: asking it for them would wait for it.
 
     Raises:
         ValueError: If the offsets do not start at 0, decrease, or do not end at N.
@@ -36,8 +37,11 @@ class Ragged:
 
     values: Tensor
     offsets: Tensor
+    on_host: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if torch.compiler.is_compiling():  # checked before, and a compiled step cannot branch on values
+            return
         o = self.offsets
         if o.ndim != 1 or o.dtype != torch.int64 or len(o) == 0:
             raise ValueError(f"offsets: expected a (B + 1,) int64 tensor, got {o.dtype} of shape {tuple(o.shape)}")
@@ -90,7 +94,7 @@ class Ragged:
 
     def with_values(self, values: Tensor) -> Ragged:
         """The same events with other columns; `values` has N rows."""
-        return Ragged(values, self.offsets)
+        return Ragged(values, self.offsets, self.on_host)
 
     def padded(self, fill: float = 0.0) -> tuple[Tensor, Tensor]:
         """Values (B, T, ...) padded with `fill`, and mask (B, T), True where a row exists."""
@@ -120,11 +124,17 @@ class Ragged:
         n = self.lengths.clamp_min(1).to(self.values.dtype)
         return self.sum() / n.view(-1, *[1] * (self.values.ndim - 1))
 
+    @property
+    def host_offsets(self) -> Tensor:
+        """The offsets on the CPU."""
+        if self.offsets.device.type == "cpu":
+            return self.offsets
+        return self.offsets.cpu() if self.on_host is None else self.on_host
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Ragged:
         """Copy to a device."""
-        return Ragged(
-            self.values.to(device, non_blocking=non_blocking), self.offsets.to(device, non_blocking=non_blocking)
-        )
+        values, offsets = (x.to(device, non_blocking=non_blocking) for x in (self.values, self.offsets))
+        return Ragged(values, offsets, None if offsets.device.type == "cpu" else self.host_offsets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +226,7 @@ class Batch:
         name, _, field = path.partition(".")
         self.schema.field(path)
         r = self.collections[name]
-        return Ragged(r.values[:, self.schema[name].index(field)], r.offsets)
+        return r.with_values(r.values[:, self.schema[name].index(field)])
 
     def with_field(self, collection: str, field: Field, values: Tensor) -> Batch:
         """The same events with one more field (or the field of that name exchanged).

@@ -2,8 +2,8 @@
 
 On CUDA, events are attended to in place (`torch.nn.attention.varlen`). On the CPU no such kernel exists: there the
 events are sorted by length into a few groups, each group is padded to its own longest event, and scaled dot-product
-attention runs once a group; all other layers work on the packed sequence. A `Plan` is made once a batch and serves
-all layers.
+attention runs once a group; all other layers work on the packed sequence. A `Plan` is made once a batch, on the CPU,
+and serves all layers.
 
 Shapes: S packed positions, B events, G events of one group, L its longest, H heads, E head width.
 """
@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lpm.model.layers import from_places, sent, to_places
+
 __all__ = ["Group", "Plan", "attend", "plan"]
 
 GROUPS = 8
@@ -29,7 +31,7 @@ class Group:
     """Events of similar length, padded.
 
     Args:
-        index: (G, L) packed position of each row; padding repeats the event's first.
+        index: (G, L) packed position of each row; where there is none, that of the event's first.
         valid: (G, L) True where a row exists.
     """
 
@@ -45,40 +47,47 @@ class Plan:
         groups: Length groups, or empty where the device has a kernel for packed sequences.
         offsets: (B + 1,) int32 starts, for that kernel.
         longest: Rows of the longest event.
-        scatter: (S,) place of each packed position among the valid rows of all groups, one after the other.
+        places: (S,) place of each packed position among the padded rows of all groups, one after the other; None
+            without groups.
     """
 
     groups: tuple[Group, ...]
     offsets: Int[Tensor, " starts"]
     longest: int
-    scatter: Int[Tensor, " S"] | None
+    places: Int[Tensor, " S"] | None
+
+    def to(self, device: torch.device) -> Plan:
+        """Copy to a device."""
+        groups = tuple(Group(sent(g.index, device), sent(g.valid, device)) for g in self.groups)
+        places = None if self.places is None else sent(self.places, device)
+        return Plan(groups, sent(self.offsets, device), self.longest, places)
 
 
-def plan(offsets: Int[Tensor, " starts"], grouped: bool | None = None) -> Plan:
+def plan(offsets: Int[Tensor, " starts"], grouped: bool = True) -> Plan:
     """Plan attention for events with the given (B + 1,) offsets.
 
     Args:
-        offsets: Starts of the events in the packed sequence; every event holds at least one position.
-        grouped: Force (or forbid) length groups; None lets the device decide.
+        offsets: Starts of the events in the packed sequence; every event holds at least one position. On the CPU: the
+            lengths decide shapes, and asking an accelerator for them would wait for it.
+        grouped: By length groups, or for a kernel for packed sequences.
     """
     lengths = offsets.diff()
-    grouped = offsets.device.type != "cuda" if grouped is None else grouped
+    total, longest = int(offsets[-1]), int(lengths.max()) if len(lengths) else 0
     if not grouped:
-        return Plan((), offsets.int(), int(lengths.max()) if len(lengths) else 0, None)
-    order = lengths.argsort()
-    groups, flat = [], []
+        return Plan((), offsets.int(), longest, None)
+    order, size = lengths.argsort(), 0
+    groups, places = [], offsets.new_empty(total)
     for part in order.tensor_split(min(GROUPS, max(1, len(order) // 4))):
         if len(part) == 0:
             continue
         n, start = lengths[part], offsets[part]
-        longest = int(n.max())
-        column = torch.arange(longest, device=offsets.device)
+        column = torch.arange(int(n.max()))
         valid = column < n[:, None]
         index = start[:, None] + torch.where(valid, column, 0)
         groups.append(Group(index, valid))
-        flat.append(index[valid])
-    scatter = torch.cat(flat).argsort() if flat else offsets.new_empty(0)
-    return Plan(tuple(groups), offsets.int(), int(lengths.max()) if len(lengths) else 0, scatter)
+        places[index[valid]] = valid.flatten().nonzero()[:, 0] + size
+        size += valid.numel()
+    return Plan(tuple(groups), offsets.int(), longest, places)
 
 
 def attend(
@@ -96,22 +105,24 @@ def attend(
         bias: (G, H, L, L) added to the attention logits of each group, already minus infinity where nothing may be
             seen (see `pairs`); needs a plan with groups.
     """
-    if plan.scatter is None:
+    if plan.places is None:
         assert bias is None, "a bias needs a plan with groups"
         return _varlen(qkv_S3HE, plan, causal)
     if not plan.groups:  # no events
         return qkv_S3HE[:, 0]
+    sizes = [g.valid.numel() for g in plan.groups]
+    padded = to_places(qkv_S3HE.flatten(1), plan.places, sum(sizes))
     out = []
-    for i, g in enumerate(plan.groups):
-        q, k, v = qkv_S3HE[g.index].permute(2, 0, 3, 1, 4)
+    for i, (g, part) in enumerate(zip(plan.groups, torch.split(padded, sizes), strict=True)):
+        q, k, v = part.view(*g.valid.shape, *qkv_S3HE.shape[1:]).permute(2, 0, 3, 1, 4)
         if bias is not None:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[i])
         elif causal:  # padding lies behind all rows, where no row looks
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=g.valid[:, None, None, :])
-        out.append(y.transpose(1, 2)[g.valid])
-    return torch.cat(out)[plan.scatter]
+        out.append(y.transpose(1, 2).flatten(2).flatten(0, 1))
+    return from_places(torch.cat(out), plan.places).view(-1, *qkv_S3HE.shape[2:])
 
 
 def _varlen(qkv_S3HE: Tensor, plan: Plan, causal: bool) -> Tensor:

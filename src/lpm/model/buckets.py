@@ -9,11 +9,12 @@ Shapes: G events of one bucket, L its longest, R its rows, D any width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from lpm.model.layers import from_places, to_places
 
 __all__ = ["Bucket"]
 
@@ -47,39 +48,9 @@ class Bucket:
 
     def pad(self, x_RD: Float[Tensor, "R D"]) -> Float[Tensor, "G L D"]:
         """Rows at their places, zeros elsewhere."""
-        size = len(self.lengths) * self.longest
-        out: Tensor = _Scatter.apply(x_RD, self.places, size)  # type: ignore[no-untyped-call]
+        out = to_places(x_RD, self.places, len(self.lengths) * self.longest)
         return out.view(len(self.lengths), self.longest, x_RD.shape[1])
 
     def unpad(self, x_GLD: Float[Tensor, "G L D"]) -> Float[Tensor, "R D"]:
         """Inverse of `pad`."""
-        out: Tensor = _Gather.apply(x_GLD.flatten(0, 1), self.places)  # type: ignore[no-untyped-call]
-        return out
-
-
-class _Scatter(torch.autograd.Function):
-    """Rows to different places. Known to be different, the gradient is a plain selection."""
-
-    @staticmethod
-    def forward(ctx: Any, x_RD: Tensor, places_R: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(places_R)
-        return x_RD.new_zeros(size, x_RD.shape[1]).index_copy_(0, places_R, x_RD)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return grads[0].index_select(0, ctx.saved_tensors[0]), None, None
-
-
-class _Gather(torch.autograd.Function):
-    """Rows from different places. Known to be different, the gradient is a plain copy, not a sum."""
-
-    @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, places_R: Tensor) -> Tensor:
-        ctx.save_for_backward(places_R)
-        ctx.size = len(x_ND)
-        return x_ND.index_select(0, places_R)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (places_R,) = ctx.saved_tensors
-        return grads[0].new_zeros(ctx.size, grads[0].shape[1]).index_copy_(0, places_R, grads[0]), None
+        return from_places(x_GLD.flatten(0, 1), self.places)

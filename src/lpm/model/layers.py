@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Dropout", "zero_linear"]
+__all__ = ["Dropout", "from_places", "sent", "to_places", "zero_linear"]
 
 
 class Dropout(nn.Dropout):
@@ -30,3 +32,55 @@ def zero_linear(inputs: int, outputs: int) -> nn.Linear:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device, on its way while the CPU goes on."""
+    if device.type == "cuda":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
+def to_places(x: Tensor, places: Tensor, size: int) -> Tensor:
+    """Rows (R, D) put at different places (R,) among `size` rows, zeros elsewhere.
+
+    Example:
+        >>> to_places(torch.tensor([[1.0], [2.0]]), torch.tensor([2, 0]), 3).flatten().tolist()
+        [2.0, 0.0, 1.0]
+    """
+    out: Tensor = _Put.apply(x, places, size)  # type: ignore[no-untyped-call]
+    return out
+
+
+def from_places(x: Tensor, places: Tensor) -> Tensor:
+    """Rows (R, D) taken from different places (R,): the inverse of `to_places`."""
+    out: Tensor = _Take.apply(x, places)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Put(torch.autograd.Function):
+    """Rows to different places. Known to be different, the gradient is a plain selection."""
+
+    @staticmethod
+    def forward(ctx: Any, x_RD: Tensor, places_R: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(places_R)
+        return x_RD.new_zeros(size, x_RD.shape[1]).index_copy_(0, places_R, x_RD)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0].index_select(0, ctx.saved_tensors[0]), None, None
+
+
+class _Take(torch.autograd.Function):
+    """Rows from different places. Known to be different, the gradient is a plain copy, not a sum."""
+
+    @staticmethod
+    def forward(ctx: Any, x_ND: Tensor, places_R: Tensor) -> Tensor:
+        ctx.save_for_backward(places_R)
+        ctx.size = len(x_ND)
+        return x_ND.index_select(0, places_R)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (places_R,) = ctx.saved_tensors
+        return grads[0].new_zeros(ctx.size, grads[0].shape[1]).index_copy_(0, places_R, grads[0]), None

@@ -5,15 +5,16 @@ Shapes: B events, S packed positions, P prefix tokens, D width, T rows of one co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lpm.data.batch import Batch
 from lpm.data.schema import Schema
-from lpm.model.attention import plan
+from lpm.model.attention import Plan, plan
 from lpm.model.backbone import Backbone, BackboneConfig
 from lpm.model.embed import Condition, Embed
 from lpm.model.heads import Head, HeadConfig
@@ -77,6 +78,19 @@ class ModelConfig:
         return (self.pairs.pt, self.pairs.eta, self.pairs.phi) if self.pairs else ()
 
 
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What all passes over a batch share.
+
+    Args:
+        layout: Where everything lies in the packed sequence.
+        plan: How to attend within its events.
+    """
+
+    layout: Layout
+    plan: Plan
+
+
 class Model(nn.Module):
     """tokenizers → view → backbone → heads.
 
@@ -115,6 +129,7 @@ class Model(nn.Module):
         self.pairs = PairBias(config.pairs, body.heads) if config.pairs else None
         self.condition = Condition(width, len(c.classes), c.drop) if c else None
         self.heads = nn.ModuleDict({n: h.build(width, built) for n, h in config.heads.items()})
+        self._answer: Callable[..., dict[str, Tensor]] = self.losses
         for name in self.heads if isinstance(self.backbone, ParticleTransformer) else ():
             if self.head(name).view != View():
                 raise ValueError(f"head {name} hides particles from the backbone; a Particle Transformer sees all")
@@ -146,10 +161,10 @@ class Model(nn.Module):
         with torch.no_grad():
             return {n: self.tokenizer(n).encode(batch) for n in self.tokenizers}
 
-    def hidden(self, batch: Batch, streams: Streams, view: View) -> Hidden:
-        """Hidden states of one forward pass over tokens as seen through `view`."""
-        counts = {n: len(s.ragged.values) for n, s in streams.items()}
-        layout = Layout.of({n: s.offsets for n, s in streams.items()}, len(self.prefix), counts)
+    def hidden(self, batch: Batch, streams: Streams, view: View, ground: Ground | None = None) -> Hidden:
+        """Hidden states of one forward pass over tokens as seen through `view`; `ground` saves working it out again."""
+        ground = ground or self._ground(batch)
+        layout = ground.layout
         if isinstance(self.backbone, ParticleTransformer):
             return self._gathered(self.backbone, batch, streams, layout)
         x_SD = self.prefix.new_empty(layout.size, self.prefix.shape[1])
@@ -159,14 +174,21 @@ class Model(nn.Module):
         x_SD = x_SD.index_copy(0, layout.prefix.flatten(), prefix_BPD.flatten(0, 1))
         for name, tokens in streams.items():
             x_SD = x_SD.index_copy(0, layout.rows[name], self.embeds[name](tokens).to(x_SD.dtype))
-        # The packed kernel of CUDA takes half precision only and no bias; all else goes by length groups.
-        packed = x_SD.is_cuda and torch.is_autocast_enabled("cuda") and self.pairs is None
-        p = plan(layout.offsets, grouped=not packed)
         bias = None
         if self.pairs is not None:
             kinematics_S3, real_S = self._kinematics(batch, streams, layout)
-            bias = self.pairs(kinematics_S3, real_S, p, view.causal)
-        return Hidden(self.backbone(x_SD, p, view.causal, bias), layout)
+            bias = self.pairs(kinematics_S3, real_S, ground.plan, view.causal)
+        return Hidden(self.backbone(x_SD, ground.plan, view.causal, bias), layout)
+
+    def _ground(self, batch: Batch) -> Ground:
+        """Where everything lies in the packed sequence: worked out on the CPU, which knows the lengths."""
+        layout = Layout.of({n: batch.collections[n].host_offsets for n in self.tokenizers}, len(self.prefix))
+        device = self.prefix.device
+        if isinstance(self.backbone, ParticleTransformer):
+            return Ground(layout.to(device), Plan((), layout.offsets.int(), 0, None))
+        # The packed kernel of CUDA takes half precision only and no bias; all else goes by length groups.
+        packed = device.type == "cuda" and torch.is_autocast_enabled("cuda") and self.pairs is None
+        return Ground(layout.to(device), plan(layout.offsets, grouped=not packed).to(device))
 
     def _gathered(self, body: ParticleTransformer, batch: Batch, streams: Streams, layout: Layout) -> Hidden:
         of = body.config.of
@@ -194,24 +216,41 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Loss of each head for each event, {name: (B,)}. Heads with equal views share one pass."""
+        streams = self.encode(batch)
+        seen = {view: view(streams) for view in self._views(tuple(self.heads))}
+        return self._answer(batch, seen, self._ground(batch))
+
+    def losses(self, batch: Batch, seen: Mapping[View, Streams], ground: Ground) -> dict[str, Tensor]:
+        """Loss of each head for each event, from what each view shows: the part of `forward` that can be compiled."""
         losses: dict[str, Tensor] = {}
-        for names, seen, hidden in self._passes(batch, tuple(self.heads)):
-            losses |= {n: self.head(n).loss(hidden, seen, batch) for n in names}
+        for view, names in self._views(tuple(self.heads)).items():
+            hidden = self.hidden(batch, seen[view], view, ground)
+            losses |= {n: self.head(n).loss(hidden, seen[view], batch) for n in names}
         return losses
+
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Compile all that has gradients, in place; tokens, views and the plan of attention are made before it.
+
+        Args:
+            args: As of `torch.compile`.
+            options: As of `torch.compile`.
+        """
+        self._answer = torch.compile(self.losses, *args, **options)
 
     @torch.no_grad()
     def predict(self, batch: Batch, names: tuple[str, ...] = ()) -> dict[str, Tensor]:
         """Answers of the named heads, or of all. What each holds, its head's `predict` says."""
         answers: dict[str, Tensor] = {}
-        for group, seen, hidden in self._passes(batch, names or tuple(self.heads)):
+        streams, ground = self.encode(batch), self._ground(batch)
+        for view, group in self._views(names or tuple(self.heads)).items():
+            seen = view(streams)
+            hidden = self.hidden(batch, seen, view, ground)
             answers |= {n: self.head(n).predict(hidden, seen) for n in group}
         return answers
 
-    def _passes(self, batch: Batch, names: tuple[str, ...]) -> Iterator[tuple[list[str], Streams, Hidden]]:
-        """One pass for each view of the named heads: (heads, what they see, hidden states)."""
-        streams, views = self.encode(batch), dict[View, list[str]]()
+    def _views(self, names: tuple[str, ...]) -> dict[View, list[str]]:
+        """The views of the named heads, and who shares each."""
+        views: dict[View, list[str]] = {}
         for name in names:
             views.setdefault(self.head(name).view, []).append(name)
-        for view, group in views.items():
-            seen = view(streams)
-            yield group, seen, self.hidden(batch, seen, view)
+        return views

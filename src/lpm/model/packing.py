@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lpm.data.batch import Ragged
+from lpm.model.layers import sent
 
 __all__ = ["Hidden", "Layout"]
 
@@ -41,13 +42,12 @@ class Layout:
         return self.prefix.numel() + sum(len(r) for r in self.rows.values())
 
     @classmethod
-    def of(cls, offsets: Mapping[str, Tensor], prefix: int, counts: Mapping[str, int] | None = None) -> Layout:
-        """Lay out collections with the given (B + 1,) offsets behind `prefix` tokens an event.
+    def of(cls, offsets: Mapping[str, Tensor], prefix: int) -> Layout:
+        """Lay out collections with the given (B + 1,) offsets, on the CPU, behind `prefix` tokens an event.
 
         Args:
             offsets: Of each collection.
             prefix: P.
-            counts: {collection: T} if known; else the device is asked, which waits for it.
 
         Example:
             >>> layout = Layout.of({"particle": torch.tensor([0, 2, 3])}, prefix=1)
@@ -55,16 +55,20 @@ class Layout:
             ([0, 3, 5], [1, 2, 4], [0, 3])
         """
         lengths = {n: o.diff() for n, o in offsets.items()}
-        some = next(iter(offsets.values()))
         per_event = torch.stack([*lengths.values()]).sum(0) + prefix
-        starts = torch.cat([some.new_zeros(1), per_event.cumsum(0)])
+        starts = torch.cat([per_event.new_zeros(1), per_event.cumsum(0)])
         rows, ends, at = {}, {}, starts[:-1] + prefix
         for name, o in offsets.items():
-            shift = torch.repeat_interleave(at - o[:-1], lengths[name], output_size=counts[name] if counts else None)
-            rows[name] = torch.arange(len(shift), device=o.device) + shift
+            shift = torch.repeat_interleave(at - o[:-1], lengths[name])
+            rows[name] = torch.arange(len(shift)) + shift
             at = at + lengths[name]
             ends[name] = at - 1
-        return cls(starts, starts[:-1, None] + torch.arange(prefix, device=some.device), rows, ends)
+        return cls(starts, starts[:-1, None] + torch.arange(prefix), rows, ends)
+
+    def to(self, device: torch.device) -> Layout:
+        """Copy to a device."""
+        rows, ends = ({n: sent(x, device) for n, x in some.items()} for some in (self.rows, self.ends))
+        return Layout(sent(self.offsets, device), sent(self.prefix, device), rows, ends)
 
 
 @dataclass(frozen=True, eq=False)

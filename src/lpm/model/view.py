@@ -51,5 +51,4 @@ class Masked(View):
         """Hide tokens at random. `generator` lives on the CPU; None takes torch's default one."""
         tokens = streams[self.of]
         draw = torch.rand(len(tokens.ragged.values), generator=generator)
-        hidden = (draw < self.fraction).to(tokens.offsets.device)
-        return {**streams, self.of: tokens.hide(hidden)}
+        return {**streams, self.of: tokens.hide(draw < self.fraction)}

@@ -27,12 +27,14 @@ class Tokens:
         features: (T, F) float, what a continuous embedding sees, or None.
         codes: (T, K) int64, indices into K vocabularies, or None.
         hidden: (T,) bool, True where a view has removed the content, or None if nothing is hidden.
+        asked: (U,) int64, the rows whose content is hidden, or None.
     """
 
     offsets: Int[Tensor, " starts"]
     features: Float[Tensor, "T F"] | None = None
     codes: Int[Tensor, "T K"] | None = None
     hidden: Bool[Tensor, " T"] | None = None
+    asked: Int[Tensor, " U"] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -46,8 +48,9 @@ class Tokens:
         return Ragged(values, self.offsets)
 
     def hide(self, hidden: Bool[Tensor, " T"]) -> Tokens:
-        """The same tokens with (T,) `hidden` marking those whose content is removed."""
-        return replace(self, hidden=hidden)
+        """The same tokens with (T,) `hidden`, on any device, marking those whose content is removed."""
+        device = self.offsets.device
+        return replace(self, hidden=hidden.to(device), asked=hidden.nonzero()[:, 0].to(device))
 
 
 class Tokenizer(nn.Module):

@@ -186,8 +186,9 @@ class _Loop:
             place,
         )
         self.model = model.to(place.device)
-        wrapped = wrap(self.model, config.parallel, place)
-        self.wrapped: Any = torch.compile(wrapped, dynamic=True) if config.compile else wrapped
+        if config.compile:
+            self.model.compile(dynamic=True)
+        self.wrapped: Any = wrap(self.model, config.parallel, place)
         groups = parameter_groups(
             self.model, lr=config.lr, weight_decay=config.weight_decay, layer_decay=config.layer_decay
         )

@@ -52,9 +52,9 @@ class Unmask(Head):
     def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
         """(B,) nats a hidden token; 0 for an event in which nothing was hidden."""
         tokens = streams[self.config.of]
-        assert tokens.hidden is not None
+        assert tokens.asked is not None
         assert tokens.codes is not None
-        asked_U = tokens.hidden.nonzero()[:, 0]
+        asked_U = tokens.asked
         loss_U = self.chain.loss(hidden.of(self.config.of)[asked_U], tokens.codes[asked_U])
         event_U, zeros_B = tokens.ragged.event[asked_U], loss_U.new_zeros(len(tokens))
         count_B = zeros_B.index_add(0, event_U, torch.ones_like(loss_U))

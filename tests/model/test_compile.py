@@ -1,0 +1,77 @@
+"""A training step as accelerators want it: one graph, and nobody waits for the device in between."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from lpm.data.batch import Batch
+from lpm.train.muon import Muon
+from lpm.train.optim import Average, parameter_groups
+from tests.model.test_model import CONFIG, build
+
+COMPILE = """
+import sys, torch
+from torch._dynamo.utils import counters
+from lpm.data.source import Source
+from lpm.model.model import Model
+from lpm.recipes import jets
+
+config = jets.base(1, unmask=True).model
+source = Source("sample:jets", budget=400, seed=0, max_rows=40)
+batches = [b for b, _ in zip(source, range(2))]
+torch.manual_seed(0)
+model = Model(config, source.schema)
+for name in model.tokenizers:
+    model.tokenizer(name).fit(batches)
+for p in model.parameters():
+    torch.nn.init.normal_(p, std=0.1)  # heads start at zero, behind which every body would do
+
+def step(batch):
+    model.zero_grad()
+    torch.manual_seed(1)
+    losses = model(batch)
+    torch.stack([x.mean() for x in losses.values()]).sum().backward()
+    return {**losses, **{n: p.grad for n, p in model.named_parameters() if p.grad is not None}}
+
+wanted = [step(b) for b in batches]
+counters.clear()
+model.compile(dynamic=True, backend=sys.argv[1])
+for batch, expected in zip(batches, wanted):
+    for name, found in step(batch).items():
+        torch.testing.assert_close(found, expected[name], atol=1e-5, rtol=1e-4, msg=lambda m: f"{name}: {m}")
+assert counters["stats"]["unique_graphs"] > 0, "nothing was compiled"
+print("graph breaks:", sum(counters["graph_break"].values()))
+"""
+"""In a process of its own: the checks of shapes that tests switch on are no code to compile."""
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_a_compiled_step_has_no_graph_breaks_and_the_same_gradients(backend: str) -> None:
+    if backend == "inductor" and shutil.which("g++") is None:
+        pytest.skip("no C++ compiler, which inductor needs on the CPU")
+    done = subprocess.run([sys.executable, "-c", COMPILE, backend], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip() == "graph breaks: 0"
+
+
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, Muon])
+def test_a_step_never_waits_for_the_device(kind: type[torch.optim.Optimizer], toy_jets: Callable[..., Batch]) -> None:
+    """Tensors of the device `meta` have shapes but no values: whoever asks for one, as a wait for a GPU does, fails."""
+    batch = toy_jets(40)
+    model = build(CONFIG, batch).to("meta").train()
+    groups = parameter_groups(model, lr=1e-3, weight_decay=0.1, layer_decay=0.9)
+    optimiser = kind(groups, lr=1e-3)
+    parameters = [p for g in groups for p in g["params"]]
+    average = Average(parameters, 0.9)
+    for part in (batch[:15], batch[15:]):
+        losses = model(part.to("meta"))
+        assert {x.device.type for x in losses.values()} == {"meta"}
+        torch.stack([x.mean() for x in losses.values()]).sum().backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        average.update()
