@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from lpm.data.batch import Batch
-from lpm.data.fields import JETCLASS
+from lpm.data.fields import JET, JETCLASS
+from lpm.data.io import write_batches
 from lpm.model.checkpoint import load
 from lpm.recipes import RECIPES, StartConfig
 from lpm.recipes.apply import predict, sample_jets
 from lpm.recipes.execute import card, execute, read_recipe
-from lpm.recipes.jets import tiny
+from lpm.recipes.jets import observables, tiny
 from lpm.records.files import locked
 from lpm.records.run import read
 from lpm.tokens import Hybrid
@@ -24,10 +25,11 @@ FILES = {"config.json", "weights.safetensors", "schema.json", "card.md", "run.js
 
 @pytest.fixture
 def labelled(toy_jets: Callable[..., Batch]) -> Batch:
-    """Jets whose two classes bear names of JetClass."""
+    """Jets whose two classes bear names of JetClass, and of partons."""
     batch = toy_jets(400)
-    field = replace(batch.schema.field("jet.label"), labels=JETCLASS)
-    return batch.with_field("jet", field, batch.field("jet.label").values * JETCLASS.index("Tbqq"))
+    field, label = replace(batch.schema.field("jet.label"), labels=JETCLASS), batch.field("jet.label").values
+    batch = batch.with_field("jet", JET["parton"], label * JET["parton"].labels.index("g"))
+    return batch.with_field("jet", field, label * JETCLASS.index("Tbqq"))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -128,6 +130,20 @@ def test_the_card_tells_no_folders() -> None:
     assert "`base`" in text
     assert "/home" not in text
     assert "nan" not in text
+
+
+def test_a_head_is_never_left_untrained(toy_jets: Callable[..., Batch], tmp_path: Path) -> None:
+    """Observables that the file lacks are computed from the particles, anything else is asked for."""
+    write_batches(tmp_path / "jets.parquet", [toy_jets(60)])
+    for valid in ((), (str(tmp_path / "jets.parquet"),)):
+        config = tiny(RECIPES["jets.base"](size=2, data=(str(tmp_path / "jets.parquet"),), valid=valid))
+        config = replace(config, data=replace(config.data, limit=0))
+        model = execute(config, tmp_path / f"run{len(valid)}", device="cpu")
+        assert "jet.tau4" in model.schema
+        assert all(float(model.head(name).out.weight.detach().abs().max()) > 0 for name in observables())
+    run = tiny(RECIPES["jets.quark_gluon"](size=2, data=(str(tmp_path / "jets.parquet"),)))
+    with pytest.raises(ValueError, match=r"jets.parquet: has no jet\.parton, which head 'label' is to learn; it has"):
+        execute(run, tmp_path / "other", device="cpu")
 
 
 def test_a_damaged_recipe_is_named(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ class Source:
         worker: Which of `workers` of this process this is.
         workers: Number of workers in each process.
         columns: Fields (`"particle.pt"`) and collections (`"jet"`) to read; None for all.
+        prepare: Batch to Batch of as many events: adds fields to all that is read.
         where: Batch to (B,) bool: which events to use.
         buffer_groups: Row groups in one block, within which events are shuffled.
         max_rows: Keep only the first so many rows of each collection of an event; None for all.
@@ -86,6 +87,7 @@ class Source:
         worker: int = 0,
         workers: int = 1,
         columns: Sequence[str] | None = None,
+        prepare: Callable[[Batch], Batch] | None = None,
         where: Callable[[Batch], Tensor] | None = None,
         buffer_groups: int = 8,
         max_rows: int | None = None,
@@ -95,8 +97,8 @@ class Source:
     ) -> None:
         options = _Options(
             budget=budget, seed=seed, shuffle=shuffle, epochs=epochs, rank=rank, world=world, worker=worker,
-            workers=workers, where=where, buffer_groups=buffer_groups, max_rows=max_rows, max_events=max_events,
-            ahead=ahead,
+            workers=workers, prepare=prepare, where=where, buffer_groups=buffer_groups, max_rows=max_rows,
+            max_events=max_events, ahead=ahead,
         )  # fmt: skip
         self._set_up(_Files(find_files(paths), columns, on_bad), options)
 
@@ -126,7 +128,7 @@ class Source:
 
     def _set_up(self, events: _Events, options: _Options) -> None:
         self._events, self._options = events, options
-        self.schema = events.schema
+        self.schema = events.schema if options.prepare is None else options.prepare(events.read(0, 0, 0)).schema
         self.events = sum(b - a for _, a, b in events.groups)
         if not self.events:
             raise ValueError("no events in the source: every file is empty")
@@ -215,10 +217,14 @@ class Source:
         """What gives the name of each event of a batch."""
         where, names = self._options.where, []
         for piece in cut.pieces:
-            part = self._events.read(*piece)
+            part = self._read(*piece)
             kept = where(part).nonzero().flatten().tolist() if where else range(len(part))
             names += [partial(self._events.name, *piece, entry, len(part)) for entry in kept]
         return [names[row] for row in cut.rows.tolist()]
+
+    def _read(self, file: int, start: int, stop: int) -> Batch:
+        batch, prepare = self._events.read(file, start, stop), self._options.prepare
+        return batch if prepare is None else prepare(batch)
 
     def _check(self, state: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         for key, value in expected.items():
@@ -284,7 +290,7 @@ class Source:
         for number, pieces in enumerate(self._blocks(epoch, share, shares)):
             if number < block:
                 continue
-            parts = [self._events.read(*piece) for piece in pieces]
+            parts = [self._read(*piece) for piece in pieces]
             if o.where:
                 parts = [part[o.where(part)] for part in parts]
             whole = _truncated(Batch.cat(parts), o.max_rows)
@@ -336,6 +342,7 @@ class _Options:
     world: int = 1
     worker: int = 0
     workers: int = 1
+    prepare: Callable[[Batch], Batch] | None = None
     where: Callable[[Batch], Tensor] | None = None
     buffer_groups: int = 8
     max_rows: int | None = None

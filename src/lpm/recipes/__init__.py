@@ -14,6 +14,7 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "jets.binned": jets.binned,
     "jets.quantised": jets.quantised,
     "jets.top": jets.top,
+    "jets.quark_gluon": jets.quark_gluon,
     "jets.classes": jets.classes,
 }
 """All recipes by name. Others are named `my_package.module:function`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor
 
 from lpm.data.batch import Batch
 from lpm.data.io import find_files, open_file
+from lpm.data.schema import Schema
 from lpm.data.source import Source
-from lpm.model.heads import ClassifyConfig
+from lpm.model.heads import ClassifyConfig, RegressConfig
 from lpm.model.heads.base import class_index
 from lpm.model.model import ModelConfig
 from lpm.recipes.base import RunConfig
+from lpm.tasks.jets import SUBSTRUCTURE, observe
 from lpm.tokens import HybridConfig, QuantisedConfig
 from lpm.train.parallel import World
 
@@ -55,7 +57,12 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
     options: dict[str, Any] = {"budget": c.budget, "max_rows": c.longest, "max_events": c.most or None}
     train, valid = list(c.train), list(c.valid)
     if batch is None:
-        options["columns"] = _columns(config.model, find_files(train)[0])
+        first = find_files(train)[0]
+        with open_file(first) as reader:
+            options["columns"] = _columns(config.model, reader.schema)
+            options["prepare"] = _prepare(config.model, reader.schema, first.name)
+    elif prepare := _prepare(config.model, batch.schema, "the events in memory"):
+        batch = prepare(batch)
     ordered = {**options, "shuffle": False, "seed": 0, "epochs": 1}
     mixed = {**options, "seed": config.seed, "rank": place.rank, "world": place.size}
     if valid and batch is None and not c.limit:
@@ -78,8 +85,9 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
         order = order[: c.limit]
     if not len(order):
         raise ValueError(f"no events to train on in {', '.join(c.train)}: none has a label that the model asks for")
-    ordered.pop("columns", None)
-    mixed.pop("columns", None)
+    for done in ("columns", "prepare"):
+        ordered.pop(done, None)
+        mixed.pop(done, None)
     chosen = whole[order]
     once, held = (Source.from_batch(b, **ordered) for b in (chosen, kept))
 
@@ -90,7 +98,7 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
     return Data(Source.from_batch(chosen, origin=origin, **mixed), lambda: once, lambda: held, len(order))
 
 
-def _columns(model: ModelConfig, path: Path) -> list[str]:
+def _columns(model: ModelConfig, schema: Schema) -> list[str]:
     """The fields that a model reads or answers, as far as the file has them: nothing else is read from disk."""
     fields = []
     for name, t in model.tokenizers.items():
@@ -100,9 +108,27 @@ def _columns(model: ModelConfig, path: Path) -> list[str]:
         fields += [model.pairs.pt, model.pairs.eta, model.pairs.phi]
     if model.condition:
         fields.append(model.condition.field)
-    fields += [h.target for h in model.heads.values() if hasattr(h, "target")]
-    with open_file(path) as reader:
-        return [f for f in dict.fromkeys(fields) if f in reader.schema]
+    fields += _targets(model).values()
+    return [f for f in dict.fromkeys(fields) if f in schema]
+
+
+def _targets(model: ModelConfig) -> dict[str, str]:
+    """The field that each head answers, of those that answer one."""
+    return {n: h.target for n, h in model.heads.items() if isinstance(h, ClassifyConfig | RegressConfig)}
+
+
+def _prepare(model: ModelConfig, schema: Schema, source: str) -> Callable[[Batch], Batch] | None:
+    """What adds the observables of jets that heads answer and the data do not hold; None if nothing is missing.
+
+    Raises:
+        ValueError: If anything else is missing: a head that is never told an answer would give one nevertheless.
+    """
+    missing = {head: target for head, target in _targets(model).items() if target not in schema}
+    made = [target.removeprefix("jet.") for target in missing.values()]
+    if set(made) <= set(SUBSTRUCTURE) and "particle.deta" in schema:
+        return partial(observe, names=tuple(made)) if made else None
+    head, target = next((h, t) for h, t in missing.items() if t.removeprefix("jet.") not in SUBSTRUCTURE)
+    raise ValueError(f"{source}: has no {target}, which head {head!r} is to learn; it has {', '.join(schema.paths)}")
 
 
 def _wanted(model: ModelConfig) -> Callable[[Batch], Tensor] | None:

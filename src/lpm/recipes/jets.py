@@ -13,11 +13,11 @@ from lpm.model.heads import ClassifyConfig, HeadConfig, NextTokenConfig, Regress
 from lpm.model.model import ConditionConfig, ModelConfig
 from lpm.model.pairs import PairBiasConfig
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
-from lpm.tasks.jets import TOP_GROUPS
+from lpm.tasks.jets import QUARK_GROUPS, TOP_GROUPS
 from lpm.tokens import BinnedConfig, ContinuousConfig, HybridConfig, QuantisedConfig, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["base", "binned", "classes", "kinematics", "observables", "quantised", "tiny", "top"]
+__all__ = ["base", "binned", "classes", "kinematics", "observables", "quantised", "quark_gluon", "tiny", "top"]
 
 SAMPLE = ("sample:jets",)
 
@@ -46,8 +46,8 @@ def observables() -> dict[str, RegressConfig]:
     No label is needed for it, only the jet's own particles. A body that learns it from scratch looks both ways and
     gathers the whole jet into one state, which is what a tagger starts from; the next particle alone teaches neither.
 
-    Centres and spreads are those of jets of 500 to 1000 GeV. A file without these fields leaves the heads untrained:
-    then ask for `observe=False`, or add them with `lpm.tasks.jets.describe`.
+    Centres and spreads are those of jets of 500 to 1000 GeV. Of a file without these fields they are computed as it is
+    read, which takes time: convert once what is read often.
     """
     log, asinh = Transform(field="mass", form="log"), Transform(field="sdmass", form="asinh", scale=10.0)
     asked = [(log, 4.5, 0.7), (asinh, 2.5, 1.3)]
@@ -143,6 +143,19 @@ def top(
         run, name="jets.top", model=model, train=train, start=StartConfig(run=start) if start else None,
         text="Hadronic tops against QCD jets, from the kinematics of their particles.",
     )  # fmt: skip
+
+
+def quark_gluon(
+    size: int = 4, data: tuple[str, ...] = SAMPLE, valid: tuple[str, ...] = (), start: str | None = None
+) -> RunConfig:
+    """A tagger of light quarks against gluons, by the parton matched to each simulated jet.
+
+    Train it on `lpm simulate jets --preset quark-gluon`: the sample that comes with lpm holds few gluons.
+    """
+    run = top(size, data, valid, start)
+    head = ClassifyConfig(target="jet.parton", classes=tuple(QUARK_GROUPS), groups=QUARK_GROUPS)
+    model = replace(run.model, heads={"label": head})
+    return replace(run, name="jets.quark_gluon", model=model, text="Light quarks against gluons.")
 
 
 def classes(

@@ -128,9 +128,7 @@ def _read(data: str) -> Batch:
     batch = batch[batch.collections["particle"].lengths > 0]
     if len(batch) < 500:
         raise ValueError(f"{data}: expected at least 500 jets to train on, got {len(batch)}")
-    batch = batch.select(["particle.pt", "particle.deta", "particle.dphi", "jet"])
-    asked = [head.target for head in jets.observables().values()]
-    return batch if all(target in batch.schema for target in asked) else describe(batch)
+    return batch.select(["particle.pt", "particle.deta", "particle.dphi", "jet"])
 
 
 def _counts(batch: Batch) -> dict[str, int]:

@@ -7,5 +7,5 @@ from lpm.tasks.base import Task
 
 __all__ = ["TASKS", "Task"]
 
-TASKS: dict[str, Task] = {t.name: t for t in (jets.TOP, jets.CLASSES, jets.GENERATION)}
+TASKS: dict[str, Task] = {t.name: t for t in (jets.TOP, jets.QUARK_GLUON, jets.CLASSES, jets.GENERATION)}
 """All tasks by name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -11,12 +13,26 @@ from lpm.data.schema import Field
 from lpm.metrics.classification import binary_metrics, multiclass_metrics
 from lpm.metrics.estimate import Estimate
 from lpm.metrics.generation import compare, flatten
+from lpm.model.heads.base import class_index
 from lpm.physics.kinematics import cartesian
 from lpm.physics.prime import PRIMES, prime_flow
 from lpm.physics.substructure import observables
 from lpm.tasks.base import Task
 
-__all__ = ["CLASSES", "COMPARED", "GENERATION", "TOP", "TOP_GROUPS", "describe", "top_labels"]
+__all__ = [
+    "CLASSES",
+    "COMPARED",
+    "GENERATION",
+    "QUARK_GLUON",
+    "QUARK_GROUPS",
+    "SUBSTRUCTURE",
+    "TOP",
+    "TOP_GROUPS",
+    "describe",
+    "observe",
+    "quark_labels",
+    "top_labels",
+]
 
 TOP_GROUPS: dict[str, tuple[str, ...]] = {
     "QCD": ("QCD", "gluon", "quark", "background"),
@@ -24,11 +40,20 @@ TOP_GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Categories of the public data sets that count as QCD or as a hadronic top, by name."""
 
+QUARK_GROUPS: dict[str, tuple[str, ...]] = {
+    "gluon": ("gluon", "g", "background"),
+    "quark": ("quark", "d", "u", "s", "signal"),
+}
+"""Partons, and categories of the public data sets, that make a gluon jet or a light-quark jet, by name."""
+
 COMPARED = (
     "jet.pt", "jet.mass", "jet.sdmass", "jet.tau21", "jet.tau32",
     "particle.pt", "particle.deta", "particle.dphi", "particle", *(f"jet.efp_{n}" for n in PRIMES),
 )  # fmt: skip
 """What a generator of jets is compared in; `particle` is the multiplicity."""
+
+SUBSTRUCTURE = ("mass", "sdmass", "tau1", "tau2", "tau3", "tau4")
+"""Fields of `jet` that follow from its particles."""
 
 _RATIOS = {
     "tau21": Field(name="tau21", low=0.0, text="tau2 / tau1: small for two prongs"),
@@ -52,16 +77,30 @@ def describe(batch: Batch) -> Batch:
     Returns:
         The batch with these fields of `jet`; a label that it had is kept.
     """
+    batch = observe(batch, SUBSTRUCTURE)
     pt, deta, dphi = (batch.field(f"particle.{n}") for n in ("pt", "deta", "dphi"))
-    found = observables(pt.values, deta.values, dphi.values, None, pt.lengths)
     px, py, _ = cartesian(pt.values, deta.values, dphi.values)
-    found["pt"] = torch.hypot(pt.with_values(px).sum(), pt.with_values(py).sum())
-    for name in ("pt", "mass", "sdmass", "tau1", "tau2", "tau3", "tau4"):
-        batch = batch.with_field("jet", JET[name], found[name])
+    total = torch.hypot(pt.with_values(px).sum(), pt.with_values(py).sum())
+    batch = batch.with_field("jet", JET["pt"], total)
     for name, (a, b) in {"tau21": ("tau2", "tau1"), "tau32": ("tau3", "tau2")}.items():
-        batch = batch.with_field("jet", _RATIOS[name], found[a] / found[b].clamp_min(1e-6))
+        ratio = batch.field(f"jet.{a}").values / batch.field(f"jet.{b}").values.clamp_min(1e-6)
+        batch = batch.with_field("jet", _RATIOS[name], ratio)
     for name, values in prime_flow(pt.values, deta.values, dphi.values, pt.lengths).items():
         batch = batch.with_field("jet", _FLOW[name], values)
+    return batch
+
+
+def observe(batch: Batch, names: Sequence[str]) -> Batch:
+    """Add to jets the named observables of their particles, taken as massless.
+
+    Args:
+        batch: With `particle.pt`, `particle.deta`, `particle.dphi`.
+        names: Out of `SUBSTRUCTURE`.
+    """
+    pt, deta, dphi = (batch.field(f"particle.{n}") for n in ("pt", "deta", "dphi"))
+    found = observables(pt.values, deta.values, dphi.values, None, pt.lengths)
+    for name in names:
+        batch = batch.with_field("jet", JET[name], found[name])
     return batch
 
 
@@ -71,22 +110,36 @@ def top_labels(batch: Batch) -> Tensor:
     Raises:
         ValueError: If there is no label, or none of these classes among its names.
     """
-    field, values = batch.schema.field("jet.label"), batch.field("jet.label").values
-    out = torch.full((len(batch),), -1, dtype=torch.int64)
-    for index, names in enumerate(TOP_GROUPS.values()):
-        for name in names:
-            if name in field.labels:
-                out[values == field.labels.index(name)] = index
+    return _either(batch, "jet.label", TOP_GROUPS)
+
+
+def quark_labels(batch: Batch) -> Tensor:
+    """(B,) 1 for light quarks, 0 for gluons, -1 for all others, by `jet.parton` if it is there, else by `jet.label`.
+
+    Raises:
+        ValueError: If there is neither, or none of these among its names.
+    """
+    return _either(batch, "jet.parton" if "jet.parton" in batch.schema else "jet.label", QUARK_GROUPS)
+
+
+def _either(batch: Batch, path: str, groups: dict[str, tuple[str, ...]]) -> Tensor:
+    """(B,) number of the group that holds each jet's category, -1 for none."""
+    field = batch.schema.field(path)
+    out = class_index(batch, path, tuple(groups), groups)
     if bool((out < 0).all()):
-        raise ValueError(f"jet.label: expected tops and QCD jets, its classes are {', '.join(field.labels)}")
+        raise ValueError(f"{path}: expected {' and '.join(groups)} jets, its classes are {', '.join(field.labels)}")
     return out
 
 
-def _evaluate_top(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
-    """Metrics of `jet.score` against `jet.label`."""
-    labels = top_labels(truth if truth is not None else predicted)
-    known = labels >= 0
-    return binary_metrics(predicted.field("jet.score").values[known].numpy(), labels[known].numpy(), seed=seed)
+def _binary(labels_of: Callable[[Batch], Tensor]) -> Callable[[Batch, Batch | None, int], dict[str, Estimate]]:
+    """Metrics of `jet.score` against the labels of the true events, or of the predicted if there are no others."""
+
+    def evaluate(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
+        labels = labels_of(truth if truth is not None else predicted)
+        known = labels >= 0
+        return binary_metrics(predicted.field("jet.score").values[known].numpy(), labels[known].numpy(), seed=seed)
+
+    return evaluate
 
 
 def _evaluate_classes(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
@@ -116,7 +169,14 @@ TOP = Task(
     name="jets.top",
     text="Is this jet a hadronic top, or QCD?",
     prepare=lambda batch: batch,
-    evaluate=_evaluate_top,
+    evaluate=_binary(top_labels),
+)
+
+QUARK_GLUON = Task(
+    name="jets.quark_gluon",
+    text="Does this jet come from a light quark or from a gluon?",
+    prepare=lambda batch: batch,
+    evaluate=_binary(quark_labels),
 )
 
 CLASSES = Task(
