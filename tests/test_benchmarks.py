@@ -197,6 +197,18 @@ def test_loader(start: Start) -> None:
     assert str(FOLDER) not in json.dumps(record)
 
 
+def test_converter(start: Start) -> None:
+    record = start("converter")
+    first, *others = record["tables"][0]["rows"]
+    assert first[1]["value"] > 0
+    if others:
+        assert "Both find 300 jets" in record["notes"][0]
+        for row in others:
+            assert row[2]["value"] == pytest.approx(first[1]["value"] / row[1]["value"])
+    else:
+        assert "not installed" in record["notes"][0]
+
+
 def test_page_holds_the_records_and_nothing_else(
     shard: Path, body: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

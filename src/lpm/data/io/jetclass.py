@@ -8,7 +8,7 @@ Sources: H. Qu, C. Li, S. Qian, arXiv 2202.03772 (JetClass) and arXiv 2405.12972
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -77,20 +77,23 @@ def _build(schema: Schema, columns: Mapping[str, Column], label: Tensor | None, 
     p4 = torch.stack([pick(columns, n) for n in _MOMENTA], 1)
     particle = {f: pick(columns, n) for f, n in _PARTICLE.items() if n in columns}
     if _TYPES[0] in columns:
-        particle["type"] = one_hot_index(torch.stack([pick(columns, n) for n in _TYPES], 1))
+        particle["type"] = one_hot_index([pick(columns, n) for n in _TYPES])
     jet = {f: pick(columns, f"jet_{f}") for f in _JET if f"jet_{f}" in columns}
     return jets_batch(schema, p4, lengths, particle, jet if label is None else {**jet, "label": label})
 
 
-def one_hot_index(flags: Tensor) -> Tensor:
-    """(N,) column that is set, NaN where none or several are, from (N, K) flags.
+def one_hot_index(flags: Sequence[Tensor]) -> Tensor:
+    """(N,) place of the one of K flags (N,) that is set, NaN where none or several are.
 
     Example:
-        >>> one_hot_index(torch.tensor([[0, 1], [0, 0]])).tolist()
+        >>> one_hot_index([torch.tensor([0, 0]), torch.tensor([1, 0])]).tolist()
         [1.0, nan]
     """
-    index = flags.argmax(1).double()
-    index[flags.sum(1) != 1] = float("nan")
+    index, count = torch.zeros_like(flags[0], dtype=torch.float64), torch.zeros_like(flags[0])
+    for k, flag in enumerate(flags):
+        count += flag
+        index.add_(flag, alpha=k)
+    index[count != 1] = float("nan")
     return index
 
 
@@ -109,7 +112,7 @@ class JetClassReader(RootReader):
         """See `Reader.load`."""
         labels = [f"label_{n}" for n in JETCLASS] if "jet.label" in schema else []
         columns = self.columns([*_wanted(schema), *labels], start, stop)
-        label = one_hot_index(torch.stack([pick(columns, n) for n in labels], 1)) if labels else None
+        label = one_hot_index([pick(columns, n) for n in labels]) if labels else None
         return _build(schema, columns, label, self.path)
 
 

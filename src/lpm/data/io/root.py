@@ -117,6 +117,12 @@ def flat(array: ak.Array) -> Column:
     """Flat numbers and their count in each entry, from an awkward array of one or two dimensions."""
     if array.ndim == 1:
         return _tensor(array), None
+    layout = array.layout
+    if isinstance(layout, ak.contents.ListOffsetArray) and isinstance(layout.content, ak.contents.NumpyArray):
+        # The usual case without awkward's general machinery, which takes longer than the reading.
+        bounds = np.asarray(layout.offsets.data).astype(np.int64)
+        values = np.asarray(layout.content.data)[bounds[0] : bounds[-1]]
+        return torch.from_numpy(values.astype(np.float64)), torch.from_numpy(np.diff(bounds))
     return _tensor(ak.flatten(array)), torch.from_numpy(ak.to_numpy(ak.num(array)).astype(np.int64))
 
 
