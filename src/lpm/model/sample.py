@@ -126,7 +126,8 @@ def chooser(config: SampleConfig, generator: torch.Generator) -> Callable[[Tenso
             p_BV = torch.zeros_like(p_BV).scatter(1, order_BV, sorted_BV)
         # One random number an event, through the inverse of the cumulative distribution: `torch.multinomial` draws one
         # for each word, which for 8,192 words takes as long as all layers. As 0 ≤ u < 1, a word of no probability is
-        # never met. The generator lives on the CPU, so that a seed means the same on every device.
+        # not met, but for rounding on a device that adds in another order. The generator lives on the CPU, so that a
+        # seed means the same on every device.
         cdf_BV = p_BV.cumsum(1)
         if not bool(cdf_BV[:, -1].isfinite().all()):
             raise ValueError("the model's probabilities are not finite: its training has diverged; take an earlier one")
