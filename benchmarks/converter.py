@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/converter.py
 
-A file has the layout of JetClass: a tree with the particles' momenta, impact parameters, charges and types, nine
+A file has the layout of JetClass: a tree with the particles' momenta, impact parameters, charges and types, ten
 numbers of the jet and ten labels; 46 particles a jet in the mean, 128 at most, written by uproot with its usual
 compression. `lpm convert` reads it, checks every event, computes what the fields ask for (pT, Δη, Δφ, ordered in pT),
 and writes a shard with checksums. weaver reads it into padded arrays of 128 particles with the 17 features of its

@@ -83,7 +83,7 @@ def packed(padded: Array, lengths: Array) -> Ragged:
 
 def masses(particles: Ragged) -> Array:
     """(B,) masses of jets of massless particles."""
-    eta, phi, pt = particles.values.unbind(1)
+    eta, phi, pt = particles.values.T.contiguous()  # one column after the other: sines of those are twice as fast
     p = torch.stack([*cartesian(pt, eta, phi), pt * eta.cosh()], 1)
     return mass(*particles.with_values(p).sum().unbind(1)).numpy()
 
