@@ -69,7 +69,7 @@ CONFIG = {
     "inputs": {k: {"length": LONGEST, "vars": [[n, None] for n in names]} for k, names in SEEN.items()},
     "labels": {"type": "simple", "value": LABELS},
 }  # fmt: skip
-"""The 17 features of arXiv 2202.03772, table 2, momenta and mask; no feature is standardised."""
+"""The 17 features of arXiv 2202.03772, momenta and mask; no feature is standardised."""
 
 
 def write_jetclass(path: Path, count: int, seed: int) -> None:
