@@ -77,6 +77,8 @@ class Record:
     notes: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
+    # At the start: the sources may go on changing while a benchmark runs.
+    environment: dict[str, Any] = field(default_factory=environment)
     start: float = field(default_factory=time.perf_counter)
 
     def read(self, path: str | Path, paths: Sequence[str] = (*KINEMATICS, "jet.label"), most: int = 0) -> Batch:
@@ -104,7 +106,7 @@ class Record:
             "name": name, "claim": self.claim, "command": command(), "quick": self.options.quick,
             "date": datetime.now(UTC).date().isoformat(), "seconds": round(time.perf_counter() - self.start, 1),
             "seeds": list(range(getattr(self.options, "seeds", 1))), "data": self.data, "notes": self.notes,
-            "tables": [t.to_json() for t in self.tables], **self.more, **environment(),
+            "tables": [t.to_json() for t in self.tables], **self.more, **self.environment,
         }  # fmt: skip
         with atomic_file(folder / f"{name}.json") as path:
             path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
