@@ -1,8 +1,8 @@
-"""Run all benchmarks, or those named, and write the page of results from their records.
+"""Run all benchmarks, or those named, and write the pages of results and of speed from their records.
 
-python benchmarks/run.py                      # all: more than half an hour on two cores
+python benchmarks/run.py                      # all: more than an hour on two cores
 python benchmarks/run.py generation           # one; options after -- go to it: generation -- jets-base -n 2000
-python benchmarks/run.py --page               # only the page, from the records that are there
+python benchmarks/run.py --page               # only the pages, from the records that are there
 """
 
 from __future__ import annotations
@@ -19,25 +19,46 @@ from record import RESULTS, Table
 from lpm.records.files import atomic_file
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "docs" / "results.md"
+PAGES = HERE.parent / "docs"
 
-BENCHMARKS = {
+RESULTS_OF = {
     "public_taggers": "Taggers on public samples",
     "label_efficiency": "What pre-training is worth",
     "generation": "Generated jets",
     "tokenizers": "Tokenizers",
-    "particle_transformer": "The same Particle Transformer, faster",
-    "sampling": "Sampling",
-    "generative_training": "Generative training without padding",
     "optimisers": "Optimisers",
 }
-"""Scripts of this folder and the headings of their sections, in the order of the page."""
+"""Scripts of this folder that measure physics, and the headings of their sections, in the order of the page."""
+
+SPEED_OF = {
+    "particle_transformer": "The same Particle Transformer, faster",
+    "generative_training": "Generative training without padding",
+    "sampling": "Sampling",
+    "data_parallel": "Two processes",
+    "loader": "Parquet to batches",
+    "converter": "ROOT to Parquet",
+    "metrics": "Metrics",
+    "start_up": "Start-up",
+}
+"""Scripts that measure speed beside a named peer."""
+
+BENCHMARKS = {**RESULTS_OF, **SPEED_OF}
 
 INTRODUCTION = """# Results
 
 Every number on this page comes from a record in `benchmarks/results`, written by the command that stands above its
 table; `make bench` runs all commands and `python benchmarks/run.py --page` writes this page. Intervals hold 68%. What
-was tried and did not help is on the page of [negative results](negative-results.md).
+was tried and did not help is on the page of [negative results](negative-results.md), speed on that of
+[benchmarks](benchmarks.md).
+"""
+
+INTRODUCTION_OF_SPEED = """# Benchmarks
+
+Speed beside a named peer: both sides in one run, in turn, on the same data, with a ratio and its 68% interval. Times
+of two machines are not comparable, ratios are. As on the page of [results](results.md), every number comes from a
+record in `benchmarks/results`, written by the command above its table. A target that is missed is printed as missed,
+and explained on the page of [negative results](negative-results.md). `pip install 'lpm[peers]'` brings the peers that
+come as packages; a benchmark whose peer is missing says what to install.
 """
 
 
@@ -67,18 +88,19 @@ def origin(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def page(folder: Path) -> str:
-    """The whole page."""
-    return "\n".join([INTRODUCTION, *(section(name, folder) for name in BENCHMARKS)])
+def pages(folder: Path) -> dict[str, str]:
+    """Both pages, by name."""
+    parts = {"results": (INTRODUCTION, RESULTS_OF), "benchmarks": (INTRODUCTION_OF_SPEED, SPEED_OF)}
+    return {name: "\n".join([head, *(section(n, folder) for n in of)]) for name, (head, of) in parts.items()}
 
 
 def main() -> int:
-    """Run, then write the page; 1 if a benchmark failed."""
+    """Run, then write the pages; 1 if a benchmark failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="name", help=f"out of {', '.join(BENCHMARKS)}; all if absent")
-    parser.add_argument("--page", action="store_true", help="run nothing, write the page")
+    parser.add_argument("--page", action="store_true", help="run nothing, write the pages")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the records")
-    parser.add_argument("--to", type=Path, default=PAGE, help="the page")
+    parser.add_argument("--to", type=Path, default=PAGES, help="folder of the pages")
     words = sys.argv[1:]
     cut = words.index("--") if "--" in words else len(words)
     o = parser.parse_args(words[:cut])
@@ -91,9 +113,11 @@ def main() -> int:
         where = [] if o.results == RESULTS else ["--out", str(o.results)]
         call = [sys.executable, str(HERE / f"{name}.py"), *where, *words[cut + 1 :]]
         failed += [name] if subprocess.run(call, check=False).returncode else []
-    with atomic_file(o.to) as path:
-        path.write_text(page(o.results), encoding="utf-8")
-    print(f"wrote {o.to.name}" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    written = pages(o.results)
+    for name, text in written.items():
+        with atomic_file(o.to / f"{name}.md") as path:
+            path.write_text(text, encoding="utf-8")
+    print(f"wrote {' and '.join(written)}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 
 
