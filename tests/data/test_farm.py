@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import select
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -71,6 +76,25 @@ def test_a_killed_worker_costs_no_piece(name: str, tmp_path: Path) -> None:
     assert all(isinstance(m, Made) for m in made.values())
     assert len(list((tmp_path / "out").glob("*.txt"))) == 9
     assert (tmp_path / "out" / "x.txt").read_text() == "survived"
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes of others as Linux does")
+def test_workers_leave_with_a_killed_parent() -> None:
+    script = """
+import os, signal
+from lpm.data.farm.crew import Processes
+pool = Processes(2, 2)
+print(*{pool.submit(os.getpid).result() for _ in range(8)}, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = [int(word) for word in parent.stdout.readline().split()]
+        assert workers
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):  # gone already
+                ended, _, _ = select.select([os.pidfd_open(pid)], [], [], 60)
+                assert ended, f"worker {pid} waits for calls of a parent that is no more"
 
 
 def test_who_always_dies_is_found_and_alone(tmp_path: Path) -> None:

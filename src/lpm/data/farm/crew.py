@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -166,6 +167,15 @@ def _settle() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Before torch is imported: as many processes as cores leave one thread to each.
     os.environ["OMP_NUM_THREADS"] = "1"
+    # A parent that is killed cleans nothing up: its workers would wait for calls for ever.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager
