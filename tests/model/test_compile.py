@@ -15,12 +15,14 @@ from tests.model.test_model import CONFIG, build
 
 COMPILE = """
 import sys, torch
+from dataclasses import replace
 from torch._dynamo.utils import counters
 from lpm.data.source import Source
 from lpm.model.model import Model
 from lpm.recipes import jets
 
 config = jets.base(1, unmask=True).model
+config = replace(config, heads={**config.heads, **jets.flow(1).model.heads})
 source = Source("sample:jets", budget=400, seed=0, max_rows=40)
 batches = [b for b, _ in zip(source, range(2))]
 torch.manual_seed(0)

@@ -9,7 +9,7 @@ import torch
 from lpm.data.batch import Batch
 from lpm.data.schema import Schema
 from lpm.model.backbone import BackboneConfig
-from lpm.model.heads import HEADS, ClassifyConfig, NextTokenConfig, RegressConfig, UnmaskConfig
+from lpm.model.heads import HEADS, ClassifyConfig, FlowConfig, HeadConfig, NextTokenConfig, RegressConfig, UnmaskConfig
 from lpm.model.model import ConditionConfig, Model, ModelConfig
 from lpm.model.pairs import PairBiasConfig
 from lpm.model.view import Masked
@@ -25,10 +25,16 @@ CONFIG = ModelConfig(
         "unmask": UnmaskConfig(of="particle"),
         "label": ClassifyConfig(target="jet.label", classes=("QCD", "top")),
         "pt": RegressConfig(target="jet.pt", transform=Transform(field="pt", form="log"), centre=6.0),
+        "flow": FlowConfig(of="particle", by="jet.label", classes=("QCD", "top"), longest=16),
     },
     pairs=PAIRS,
     condition=ConditionConfig(field="jet.label", classes=("QCD", "top")),
 )
+
+
+def of_codes() -> dict[str, HeadConfig]:
+    """The heads that need no features."""
+    return {n: h for n, h in CONFIG.heads.items() if n != "flow"}
 
 
 def build(config: ModelConfig, batch: Batch, seed: int = 0) -> Model:
@@ -49,7 +55,7 @@ def config(request: pytest.FixtureRequest) -> ModelConfig:
         "pairs": CONFIG,
         "plain": replace(CONFIG, pairs=None, condition=None),
         "gelu": replace(CONFIG, backbone=replace(CONFIG.backbone, mlp="gelu", registers=0)),
-        "codes": replace(CONFIG, tokenizers={"particle": binned}),
+        "codes": replace(CONFIG, tokenizers={"particle": binned}, heads=of_codes()),
     }[request.param]
 
 
@@ -126,7 +132,7 @@ def test_heads_with_equal_views_share_a_pass(toy_jets: Callable[..., Batch]) -> 
     passes = []
     model.backbone.register_forward_hook(lambda *_: passes.append(1))
     model(toy_jets())
-    assert len(passes) == 3  # causal, masked, and one for label and pt
+    assert len(passes) == 4  # causal, masked, noised, and one for label and pt
     passes.clear()
     assert set(model.predict(toy_jets(), ("label", "pt"))) == {"label", "pt"}
     assert len(passes) == 1

@@ -13,9 +13,10 @@ from lpm.model.model import ConditionConfig, Model
 from lpm.model.sample import SampleConfig, _GrowingBias, chooser, generate
 from lpm.recipes.jets import kinematics
 from lpm.tokens import BinnedConfig, ContinuousConfig, QuantisedConfig
-from tests.model.test_model import CONFIG, build
+from tests.model.test_model import CONFIG, build, of_codes
 
-PLAIN = replace(CONFIG, pairs=None, condition=None)
+CODES = replace(CONFIG, heads=of_codes())
+PLAIN = replace(CODES, pairs=None, condition=None)
 
 
 @torch.no_grad()
@@ -113,13 +114,13 @@ def test_generated_events_are_batches(kind: str, toy_jets: Callable[..., Batch])
         seen=ContinuousConfig(collection="particle", fields=kinematics()), codes=32, width=16, depth=1, heads=2
     )
     tokenizer = {
-        "hybrid": CONFIG.tokenizers["particle"],
+        "hybrid": CODES.tokenizers["particle"],
         "codes": binned,
         "product": replace(binned, product=True),
         "vq": vq,
     }
     pairs = None if kind == "vq" else CONFIG.pairs
-    config = replace(CONFIG, tokenizers={"particle": tokenizer[kind]}, pairs=pairs)
+    config = replace(CODES, tokenizers={"particle": tokenizer[kind]}, pairs=pairs)
     model = build(config, toy_jets(200))
     classes = torch.arange(50) % 2
     made = list(generate(model, 50, classes=classes, config=SampleConfig(batch=20, longest=12), seed=3))

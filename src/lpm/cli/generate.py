@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,9 +15,13 @@ def generate(
     out: Annotated[Path, typer.Argument(help="Parquet file to write.")],
     n: Annotated[int, typer.Option("-n", help="Number of events.", min=1)] = 1000,
     classes: Annotated[str, typer.Option(help="Classes to generate in equal parts, by commas, or 'all'.")] = "",
-    temperature: Annotated[float, typer.Option(help="Below 1 sharpens; 1 is what was learned.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Keep the k most probable codes; 0 for all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Keep the most probable codes up to this probability.")] = 1.0,
+    temperature: Annotated[float, typer.Option(help="Of codes: below 1 sharpens; 1 is what was learned.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Of codes: keep the k most probable; 0 for all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Of codes: keep the most probable up to this probability.")] = 1.0,
+    steps: Annotated[int, typer.Option(help="Of a flow: steps from noise to data; 0 for 8.", min=0)] = 0,
+    solver: Annotated[
+        Literal["", "euler", "midpoint", "heun"], typer.Option(help="Of a flow; midpoint if not named.")
+    ] = "",
     batch: Annotated[int, typer.Option(help="Events grown together.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
@@ -35,22 +39,33 @@ def generate(
 
     from lpm.data.io.parquet import write_batches
     from lpm.model.checkpoint import load
+    from lpm.model.flow_sample import FlowSampleConfig
     from lpm.model.sample import SampleConfig
-    from lpm.recipes.apply import sample_jets
+    from lpm.recipes.apply import flows, sample_jets
     from lpm.train.parallel import world
 
     with world(device) as place:
         model = load(run).to(place.device)
         known = model.config.condition.classes if model.config.condition else ()
         chosen = known if classes == "all" else tuple(c.strip() for c in classes.split(",") if c.strip())
-        config = SampleConfig(temperature=temperature, top_k=top_k, top_p=top_p, batch=batch)
+        config: SampleConfig | FlowSampleConfig
+        if flows(model):
+            if (temperature, top_k, top_p) != (1.0, 0, 1.0):
+                raise ValueError("a flow has no codes to sharpen: leave --temperature, --top-k and --top-p out")
+            config = FlowSampleConfig(steps=steps or 8, solver=solver or "midpoint", batch=batch)
+            how = f"--steps {config.steps} --solver {config.solver}"
+        else:
+            if steps or solver:
+                raise ValueError("this model has no flow to follow: leave --steps and --solver out")
+            config = SampleConfig(temperature=temperature, top_k=top_k, top_p=top_p, batch=batch)
+            how = f"--temperature {temperature} --top-k {top_k} --top-p {top_p}"
         batches = sample_jets(model, n, classes=chosen, config=config, seed=seed)
         total = (n + batch - 1) // batch
         shown = iter(
             track(batches, "generate", total=total, console=Console(stderr=True), disable=quiet, transient=True)
         )
         first = next(shown)
-        how = f"--temperature {temperature} --top-k {top_k} --top-p {top_p} --batch {batch} --seed {seed}"
-        made = {"command": f"lpm generate {Path(run).name} -n {n} --classes {classes!r} {how}"}
+        how = f"--classes {classes!r} {how} --batch {batch} --seed {seed}"
+        made = {"command": f"lpm generate {Path(run).name} -n {n} {how}"}
         count = write_batches(out, chain([first], shown), schema=first.schema, provenance=made)
     typer.echo(f"wrote {count} events to {out}")

@@ -1,9 +1,11 @@
 """Tokens to vectors of the backbone's width.
 
-Shapes: T tokens of one collection, F features, K code columns, D width, B events, P prefix tokens.
+Shapes: T tokens of one collection, F features, K code columns, D width, B events, P prefix tokens, W waves.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from jaxtyping import Float, Int
@@ -11,10 +13,13 @@ from torch import Tensor, nn
 
 from lpm.tokens import Tokens
 
-__all__ = ["Condition", "Embed"]
+__all__ = ["Condition", "Embed", "Time"]
 
 RANKS = 512
 """Ranks told apart for hidden tokens; later ones share the last."""
+
+WAVES = 16
+"""Half waves over the time of a flow, from one to this many: enough to tell a hundred steps apart."""
 
 
 class Embed(nn.Module):
@@ -82,4 +87,22 @@ class Condition(nn.Module):
         if self.training and self.drop:
             index_B = torch.where(torch.rand(index_B.shape).to(index_B.device) < self.drop, 0, index_B)
         out: Tensor = self.table(index_B)
+        return out
+
+
+class Time(nn.Module):
+    """Vector of the time of a flow, 0 at noise and 1 at data, added to the rows that it moves.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2 * WAVES, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, time_B: Float[Tensor, " B"]) -> Float[Tensor, "B D"]:
+        """(B, D) vectors of times between 0 and 1."""
+        angle_BW = time_B[:, None] * torch.arange(1, WAVES + 1, device=time_B.device) * math.pi
+        out: Tensor = self.net(torch.cat([angle_BW.cos(), angle_BW.sin()], 1))
         return out

@@ -16,13 +16,13 @@ from lpm.data.batch import Batch
 from lpm.data.schema import Schema
 from lpm.model.attention import Plan, plan
 from lpm.model.backbone import Backbone, BackboneConfig
-from lpm.model.embed import Condition, Embed
+from lpm.model.embed import Condition, Embed, Time
 from lpm.model.heads import Head, HeadConfig
 from lpm.model.heads.base import class_index
 from lpm.model.packing import Hidden, Layout
 from lpm.model.pairs import PairBias, PairBiasConfig
 from lpm.model.particle_transformer import ParticleTransformer, ParticleTransformerConfig
-from lpm.model.view import Streams, View
+from lpm.model.view import Noised, Streams, View
 from lpm.tokens import Tokenizer, TokenizerConfig
 from lpm.tokens.base import gather_fields
 
@@ -129,6 +129,8 @@ class Model(nn.Module):
         self.pairs = PairBias(config.pairs, body.heads) if config.pairs else None
         self.condition = Condition(width, len(c.classes), c.drop) if c else None
         self.heads = nn.ModuleDict({n: h.build(width, built) for n, h in config.heads.items()})
+        # Last, so that models without a flow draw the same initial weights with or without these lines.
+        self.time = Time(width) if any(isinstance(self.head(n).view, Noised) for n in self.heads) else None
         self._answer: Callable[..., dict[str, Tensor]] = self.losses
         for name in self.heads if isinstance(self.backbone, ParticleTransformer) else ():
             if self.head(name).view != View():
@@ -163,7 +165,7 @@ class Model(nn.Module):
 
     def hidden(self, batch: Batch, streams: Streams, view: View, ground: Ground | None = None) -> Hidden:
         """Hidden states of one forward pass over tokens as seen through `view`; `ground` saves working it out again."""
-        ground = ground or self._ground(batch)
+        ground = ground or self.ground(batch)
         layout = ground.layout
         if isinstance(self.backbone, ParticleTransformer):
             return self._gathered(self.backbone, batch, streams, layout)
@@ -173,14 +175,18 @@ class Model(nn.Module):
             prefix_BPD = torch.cat([prefix_BPD[:, :1] + self._said(batch)[:, None], prefix_BPD[:, 1:]], 1)
         x_SD = x_SD.index_copy(0, layout.prefix.flatten(), prefix_BPD.flatten(0, 1))
         for name, tokens in streams.items():
-            x_SD = x_SD.index_copy(0, layout.rows[name], self.embeds[name](tokens).to(x_SD.dtype))
+            x_TD = self.embeds[name](tokens)
+            if tokens.time is not None:
+                assert self.time is not None
+                x_TD = x_TD + self.time(tokens.time)[tokens.ragged.event]
+            x_SD = x_SD.index_copy(0, layout.rows[name], x_TD.to(x_SD.dtype))
         bias = None
         if self.pairs is not None:
             kinematics_S3, real_S = self._kinematics(batch, streams, layout)
             bias = self.pairs(kinematics_S3, real_S, ground.plan, view.causal)
         return Hidden(self.backbone(x_SD, ground.plan, view.causal, bias), layout)
 
-    def _ground(self, batch: Batch) -> Ground:
+    def ground(self, batch: Batch) -> Ground:
         """Where everything lies in the packed sequence: worked out on the CPU, which knows the lengths."""
         layout = Layout.of({n: batch.collections[n].host_offsets for n in self.tokenizers}, len(self.prefix))
         device = self.prefix.device
@@ -211,6 +217,8 @@ class Model(nn.Module):
         names = tuple(path.split(".")[1] for path in (c.pt, c.eta, c.phi))
         rows, at = gather_fields(batch, c.of, names).values, layout.rows[c.of]
         seen = torch.ones_like(at, dtype=torch.bool) if tokens.hidden is None else ~tokens.hidden
+        if tokens.time is not None:  # the kinematics are those of the data, which must not be told
+            seen = torch.zeros_like(seen)
         kinematics = rows.new_zeros(layout.size, 3).index_copy(0, at, rows)
         return kinematics, seen.new_zeros(layout.size).index_copy(0, at, seen)
 
@@ -218,7 +226,7 @@ class Model(nn.Module):
         """Loss of each head for each event, {name: (B,)}. Heads with equal views share one pass."""
         streams = self.encode(batch)
         seen = {view: view(streams) for view in self._views(tuple(self.heads))}
-        return self._answer(batch, seen, self._ground(batch))
+        return self._answer(batch, seen, self.ground(batch))
 
     def losses(self, batch: Batch, seen: Mapping[View, Streams], ground: Ground) -> dict[str, Tensor]:
         """Loss of each head for each event, from what each view shows: the part of `forward` that can be compiled."""
@@ -241,7 +249,7 @@ class Model(nn.Module):
     def predict(self, batch: Batch, names: tuple[str, ...] = ()) -> dict[str, Tensor]:
         """Answers of the named heads, or of all. What each holds, its head's `predict` says."""
         answers: dict[str, Tensor] = {}
-        streams, ground = self.encode(batch), self._ground(batch)
+        streams, ground = self.encode(batch), self.ground(batch)
         for view, group in self._views(names or tuple(self.heads)).items():
             seen = view(streams)
             hidden = self.hidden(batch, seen, view, ground)

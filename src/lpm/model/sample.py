@@ -25,7 +25,7 @@ from lpm.model.heads.next_token import NextToken
 from lpm.model.model import Model
 from lpm.tokens import Tokens
 
-__all__ = ["SampleConfig", "generate"]
+__all__ = ["SampleConfig", "assemble", "generate"]
 
 KEPT = 0.8
 """Ended events ride along until less than this share is still growing: moving the cache costs more than they do."""
@@ -304,9 +304,8 @@ def _split(grown: list[_Rows], end: int) -> tuple[_Rows | None, list[_Rows]]:
 def _assemble(model: Model, name: str, rows: _Rows | None, size: int, first: int, classes: Tensor | None) -> Batch:
     """`size` events from the number `first` on, decoded."""
     tokenizer = model.tokenizer(name)
-    collection = tokenizer.schema(model.schema)
     if rows is None:
-        fields = model.prefix.new_zeros(0, len(collection.fields))
+        fields = model.prefix.new_zeros(0, len(tokenizer.paths))
         made = Ragged.from_lengths(fields, torch.zeros(size, dtype=torch.int64, device=fields.device))
     else:
         lengths = torch.bincount(rows.event - first, minlength=size)
@@ -315,6 +314,19 @@ def _assemble(model: Model, name: str, rows: _Rows | None, size: int, first: int
         else:
             codes = Ragged.from_lengths(rows.codes, lengths)
             made = tokenizer.decode(Tokens(codes.offsets, codes=codes.values))
+    return assemble(model, name, made, classes)
+
+
+def assemble(model: Model, name: str, made: Ragged, classes: Tensor | None) -> Batch:
+    """Events of one collection, on the CPU.
+
+    Args:
+        model: That made them.
+        name: Of the collection.
+        made: Its rows.
+        classes: (B,) class of each event, which becomes the field of the model's condition, or None.
+    """
+    collection = model.tokenizer(name).schema(model.schema)
     schema = Schema(name=model.schema.name, collections=(collection,))
     if classes is None:
         return Batch(schema, {name: made}).to("cpu")

@@ -1,18 +1,20 @@
 """What the backbone may see. Heads with equal views share one forward pass.
 
-Next-token, masked and (later) flow-matching training differ in what the backbone is shown, not in the backbone.
+Next-token, masked and flow-matching training differ in what the backbone is shown, not in the backbone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
+from lpm.model.layers import sent
 from lpm.tokens import Tokens
 
-__all__ = ["Masked", "Streams", "View"]
+__all__ = ["Masked", "Noised", "Streams", "View"]
 
 Streams = Mapping[str, Tokens]
 """Tokens of each collection, by name."""
@@ -52,3 +54,36 @@ class Masked(View):
         tokens = streams[self.of]
         draw = torch.rand(len(tokens.ragged.values), generator=generator)
         return {**streams, self.of: tokens.hide(draw < self.fraction)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noised(View):
+    r"""The features of one collection on their way from noise to data, each event at a time of its own.
+
+    At time :math:`t` they are :math:`x_t = (1 - t)\,\varepsilon + t\,x`, :math:`\varepsilon` of a unit Gaussian: the
+    straight path of Liu et al., arXiv 2209.03003, which is that of optimal transport in Lipman et al., arXiv
+    2210.02747, eq. 22, for a narrow end. Codes are taken away, for they would tell the data.
+
+    Args:
+        of: The collection; its tokens need features.
+        times: How t is drawn: `uniform`, or `logit_normal` with most in the middle (Esser et al., arXiv 2403.03206).
+    """
+
+    of: str
+    times: Literal["uniform", "logit_normal"] = "uniform"
+
+    def __call__(self, streams: Streams, generator: torch.Generator | None = None) -> Streams:
+        """Draw times and noise. `generator` lives on the CPU; None takes torch's default one."""
+        tokens = streams[self.of]
+        assert tokens.features is not None
+        x_TF, device = tokens.features, tokens.features.device
+        if self.times == "uniform":
+            time_B = torch.rand(len(tokens), generator=generator)
+        else:
+            time_B = torch.randn(len(tokens), generator=generator).sigmoid()
+        time_B = sent(time_B, device)
+        noise_TF = sent(torch.randn(x_TF.shape, generator=generator), device)
+        t_T1 = time_B[tokens.ragged.event][:, None]
+        noised_TF = (1 - t_T1) * noise_TF + t_T1 * x_TF
+        seen = replace(tokens, features=noised_TF, codes=None, time=time_B, velocity=x_TF - noise_TF)
+        return {**streams, self.of: seen}

@@ -13,6 +13,7 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "jets.base": jets.base,
     "jets.binned": jets.binned,
     "jets.quantised": jets.quantised,
+    "jets.flow": jets.flow,
     "jets.top": jets.top,
     "jets.quark_gluon": jets.quark_gluon,
     "jets.classes": jets.classes,

@@ -10,17 +10,30 @@ import torch
 from lpm.data.batch import Batch, Ragged
 from lpm.data.fields import JET
 from lpm.data.schema import Field
+from lpm.model import flow_sample, sample
 from lpm.model.checkpoint import check_schema
-from lpm.model.heads import Classify, Regress
+from lpm.model.flow_sample import FlowSampleConfig
+from lpm.model.heads import Classify, Flow, NextToken, Regress
 from lpm.model.model import Model
-from lpm.model.sample import SampleConfig, generate
+from lpm.model.sample import SampleConfig
 from lpm.tasks.jets import describe
 
-__all__ = ["predict", "sample_jets"]
+__all__ = ["flows", "predict", "sample_jets"]
+
+
+def flows(model: Model) -> bool:
+    """Whether a model generates by a flow: it has one, and no head that tells the next token."""
+    kinds = {type(model.head(n)) for n in model.heads}
+    return Flow in kinds and NextToken not in kinds
 
 
 def sample_jets(
-    model: Model, n: int, *, classes: tuple[str, ...] = (), config: SampleConfig | None = None, seed: int = 0
+    model: Model,
+    n: int,
+    *,
+    classes: tuple[str, ...] = (),
+    config: SampleConfig | FlowSampleConfig | None = None,
+    seed: int = 0,
 ) -> Iterator[Batch]:
     """Sample jets with their observables (`lpm.tasks.jets.describe`).
 
@@ -28,11 +41,11 @@ def sample_jets(
         model: A model that generates jets.
         n: Number of jets.
         classes: Classes to generate in equal parts; empty to let the model choose, without a label.
-        config: How to sample.
+        config: How to sample, particle by particle or by a flow; None for the defaults of what the model can.
         seed: The same seed gives the same jets.
 
     Raises:
-        ValueError: If a class is not one of the model's.
+        ValueError: If a class is not one of the model's, or the model cannot generate in this way.
     """
     chosen = None
     if classes:
@@ -42,7 +55,11 @@ def sample_jets(
             raise ValueError(f"class {unknown[0]!r}: the model can generate {', '.join(known) or 'no class'}")
         index = torch.tensor([known.index(c) for c in classes])
         chosen = index[torch.arange(n) % len(classes)]
-    for batch in generate(model, n, config=config, classes=chosen, seed=seed):
+    if isinstance(config, FlowSampleConfig) or (config is None and flows(model)):
+        batches = flow_sample.generate(model, n, config=config, classes=chosen, seed=seed)
+    else:
+        batches = sample.generate(model, n, config=config, classes=chosen, seed=seed)
+    for batch in batches:
         yield describe(_ordered(batch))
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from lpm.data.fields import JETCLASS
 from lpm.model.backbone import BackboneConfig
-from lpm.model.heads import ClassifyConfig, HeadConfig, NextTokenConfig, RegressConfig, UnmaskConfig
+from lpm.model.heads import ClassifyConfig, FlowConfig, HeadConfig, NextTokenConfig, RegressConfig, UnmaskConfig
 from lpm.model.model import ConditionConfig, ModelConfig
 from lpm.model.pairs import PairBiasConfig
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
@@ -17,7 +17,18 @@ from lpm.tasks.jets import QUARK_GROUPS, TOP_GROUPS
 from lpm.tokens import BinnedConfig, ContinuousConfig, HybridConfig, QuantisedConfig, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["base", "binned", "classes", "kinematics", "observables", "quantised", "quark_gluon", "tiny", "top"]
+__all__ = [
+    "base",
+    "binned",
+    "classes",
+    "flow",
+    "kinematics",
+    "observables",
+    "quantised",
+    "quark_gluon",
+    "tiny",
+    "top",
+]
 
 SAMPLE = ("sample:jets",)
 
@@ -113,6 +124,16 @@ def quantised(
     tokenizer = QuantisedConfig(seen=ContinuousConfig(collection="particle", fields=kinematics()), codes=codes)
     model = replace(run.model, tokenizers={"particle": tokenizer}, heads={"next": NextTokenConfig(of="particle")})
     return replace(run, name="jets.quantised", model=model, text="Generator on vector-quantised codes.")
+
+
+def flow(size: int = 4, data: tuple[str, ...] = SAMPLE, valid: tuple[str, ...] = ()) -> RunConfig:
+    """A generator of whole jets: all particles at once from noise, in a few steps, by class if asked."""
+    run = base(size, data, valid)
+    head = FlowConfig(of="particle", by="jet.label", classes=JETCLASS)
+    model, train = replace(run.model, heads={"flow": head}), replace(run.train, weights=None)
+    return replace(
+        run, name="jets.flow", model=model, train=train, text="Generator of whole jets in a few steps from noise."
+    )
 
 
 def top(

@@ -28,6 +28,8 @@ class Tokens:
         codes: (T, K) int64, indices into K vocabularies, or None.
         hidden: (T,) bool, True where a view has removed the content, or None if nothing is hidden.
         asked: (U,) int64, the rows whose content is hidden, or None.
+        time: (B,) how far each event has come from noise, 0, to data, 1; None if the features are data.
+        velocity: (T, F) by which the features change with that time, or None.
     """
 
     offsets: Int[Tensor, " starts"]
@@ -35,6 +37,8 @@ class Tokens:
     codes: Int[Tensor, "T K"] | None = None
     hidden: Bool[Tensor, " T"] | None = None
     asked: Int[Tensor, " U"] | None = None
+    time: Float[Tensor, " B"] | None = None
+    velocity: Float[Tensor, "T F"] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

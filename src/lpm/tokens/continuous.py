@@ -119,5 +119,6 @@ class Continuous(Tokenizer):
             if t.form == "category":
                 columns.append(x.argmax(1).to(x.dtype))
             else:
-                columns.append(t.inverse(x[:, 0] * self.std[i] + self.mean[i]))
+                x = x[:, 0].clamp(-self.config.clip, self.config.clip)  # generated features may lie beyond
+                columns.append(t.inverse(x * self.std[i] + self.mean[i]))
         return Ragged(torch.stack(columns, 1), tokens.offsets)

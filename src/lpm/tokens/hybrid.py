@@ -49,7 +49,7 @@ class HybridConfig:
 
 
 class Hybrid(Tokenizer):
-    """`features` from the continuous tokenizer, `codes` from the binned one; decodes from the codes."""
+    """`features` from the continuous tokenizer, `codes` from the binned one; decodes from the codes, if any."""
 
     def __init__(self, config: HybridConfig) -> None:
         super().__init__()
@@ -69,7 +69,9 @@ class Hybrid(Tokenizer):
         return replace(self.told.encode(batch), features=self.seen.encode(batch).features)
 
     def decode(self, tokens: Tokens, generator: torch.Generator | None = None) -> Ragged:
-        """Values from the codes."""
+        """Values from the codes, or, without codes, from the features."""
+        if tokens.codes is None:
+            return self.seen.decode(tokens)
         return self.told.decode(tokens, generator)
 
     def complete(self, codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lpm.model.heads.base import Head
 from lpm.model.heads.classify import Classify, ClassifyConfig
+from lpm.model.heads.flow import Flow, FlowConfig
 from lpm.model.heads.next_token import NextToken, NextTokenConfig
 from lpm.model.heads.regress import Regress, RegressConfig
 from lpm.model.heads.unmask import Unmask, UnmaskConfig
@@ -12,6 +13,8 @@ __all__ = [
     "HEADS",
     "Classify",
     "ClassifyConfig",
+    "Flow",
+    "FlowConfig",
     "Head",
     "HeadConfig",
     "NextToken",
@@ -22,7 +25,7 @@ __all__ = [
     "UnmaskConfig",
 ]
 
-HeadConfig = ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig
+HeadConfig = ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig | FlowConfig
 
-HEADS = {"classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask}
+HEADS = {"classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask, "flow": Flow}
 """All heads by name, for tests and documentation."""
