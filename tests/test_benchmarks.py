@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import runpy
 import sys
 from collections.abc import Callable
@@ -17,10 +19,12 @@ import torch
 from lpm.data.batch import Batch
 from lpm.data.fields import JETCLASS
 from lpm.data.io.parquet import write_batches
+from lpm.model.backbone import Backbone
 from lpm.physics.kinematics import cartesian
 from lpm.recipes import RECIPES
 from lpm.recipes.execute import execute
 from lpm.recipes.jets import tiny
+from lpm.tasks.jets import SUBSTRUCTURE, observe
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -209,23 +213,113 @@ def test_converter(start: Start) -> None:
         assert "not installed" in record["notes"][0]
 
 
+def test_start_up(start: Start) -> None:
+    record = start("start_up")
+    rows = {row[0]: row for row in record["tables"][0]["rows"]}
+    assert list(rows) == ["`import lpm`", "`lpm --help`", "`lpm inspect --help`", "`python`"]
+    assert all(row[2]["value"] > 0 for row in rows.values())  # the work of child processes is seen
+    assert rows["`lpm --help`"][2]["value"] > rows["`python`"][2]["value"]
+    assert record["notes"][1] == "No process of ours loads torch."
+
+
+@pytest.mark.slow
+def test_data_parallel(shard: Path, start: Start) -> None:
+    record = start("data_parallel", "--data", shard)
+    speed, memory = record["tables"]
+    assert len(speed["rows"]) == 4
+    first = speed["rows"][0][2]["value"]
+    for row in speed["rows"][1:]:
+        assert row[3]["value"] == pytest.approx(row[2]["value"] / first)
+    sums = [float(row[4].replace(",", "")) for row in memory["rows"]]
+    assert len(sums) == 2
+    assert sums[1] <= sums[0]
+    assert all(0 < share < 1 for share in record["jets.base"]["parts"].values())
+
+
+def test_data_parallel_worker(
+    jets: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One process of it, in this one."""
+    monkeypatch.syspath_prepend(FOLDER)
+    names = runpy.run_path(str(FOLDER / "data_parallel.py"))
+    jets = observe(jets, SUBSTRUCTURE)
+    write_batches(tmp_path / "jets.parquet", [jets], schema=jets.schema)
+    options = {"recipe": "jets.base", "size": 1, "steps": 1, "budget": 512, "data": str(tmp_path / "jets.parquet"),
+               "threads": 1, "parallel": "ddp", "profile": False, "memory": True}  # fmt: skip
+    config = names["recipe"](argparse.Namespace(**options))
+    assert (config.train.steps, config.train.optimiser, config.train.ema) == (2, "adamw", 0.0)
+    threads = torch.get_num_threads()
+    names["worker"](argparse.Namespace(**options))
+    torch.set_num_threads(threads)
+    found = json.loads(capsys.readouterr().out.removeprefix(names["LABEL"]))
+    assert found["rate"] > 0
+    assert found["parameters"] > 1000
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What plan.py prints."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+    def call(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["plan.py", *words])
+        runpy.run_path(str(FOLDER / "plan.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_the_plan_on_its_page_is_what_the_script_prints(planned: Callable[..., str]) -> None:
+    page = (FOLDER.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert planned().strip() in page
+    hours = re.search(r"GPU hours, without waiting \| ([\d,]+)", planned("--mfu", "0.033"))
+    assert hours
+    assert f"{hours[1]} GPU hours" in page
+
+
+def test_plan_scales_as_it_must(planned: Callable[..., str]) -> None:
+    def number(name: str, *words: str) -> float:
+        found = re.search(rf"^\| {name}[^|]*\| ([\d.,e+]+)", planned(*words), re.MULTILINE)
+        assert found, name
+        return float(found[1].replace(",", ""))
+
+    work = number("operations, 6ND")
+    assert number("operations, 6ND", "--jets", "2e8") == pytest.approx(2 * work, rel=0.01)
+    assert number("tokens a second a GPU", "--gpu", "A100") == pytest.approx(
+        number("tokens a second a GPU") * 312 / 989, rel=0.01
+    )
+    assert number("moments", "--optimiser", "adamw") == pytest.approx(2 * number("moments"), rel=0.01)
+    assert "does not fit" in planned("--gpu", "V100")
+    with pytest.raises(SystemExit, match="--gpus"):
+        planned("--gpus", "0")
+
+
+def test_plan_counts_the_body_and_its_activations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    names = runpy.run_path(str(FOLDER / "plan.py"))
+    _, config, count = names["body"](1e5)
+    counted = sum(p.numel() for p in Backbone(config).parameters() if p.ndim == 2)
+    assert count == counted >= 1e5
+    assert names["measure"]() == pytest.approx(names["OPTIONS"]["activations"][0], rel=0.02)
+
+
 def test_page_holds_the_records_and_nothing_else(
     shard: Path, body: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = start("generation", body, "--truth", shard)
-    words = ["run.py", "--page", "--results", str(tmp_path), "--to", str(tmp_path / "page.md")]
+    words = ["run.py", "--page", "--results", str(tmp_path), "--to", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(FOLDER / "run.py"), run_name="__main__")
     assert end.value.code == 0
-    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    page = "".join((tmp_path / f"{name}.md").read_text(encoding="utf-8") for name in ("results", "benchmarks"))
     assert page.count("Not measured yet") == page.count("\n## ") - 1
     assert record["command"] in page
     assert "A tiny trial" in page
     assert f"commit {record['commit'] or 'unknown'}" in page
 
 
-def test_the_page_in_the_documentation_is_that_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pages_in_the_documentation_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(FOLDER)
-    made = runpy.run_path(str(FOLDER / "run.py"))["page"](FOLDER / "results")
-    assert (FOLDER.parent / "docs" / "results.md").read_text(encoding="utf-8") == made
+    for name, made in runpy.run_path(str(FOLDER / "run.py"))["pages"](FOLDER / "results").items():
+        assert (FOLDER.parent / "docs" / f"{name}.md").read_text(encoding="utf-8") == made

@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 
 from lpm.cli import farm as options
-from lpm.data.farm import Farm
 
 __all__ = ["convert"]
 
@@ -60,6 +59,7 @@ def convert(
     Raises:
         ValueError: If a source cannot be read, schemas differ, or OUT cannot be written.
     """
+    from lpm.data.farm import Farm
     from lpm.data.io import find_files
     from lpm.data.io.convert import convert as run
     from lpm.data.io.convert import plan

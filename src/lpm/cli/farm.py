@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lpm.data.farm import Farm, Unfinished, job_script
-from lpm.data.farm.piece import BESIDE
-
 if TYPE_CHECKING:
-    from lpm.data.farm import Plan
+    from lpm.data.farm import Farm, Plan
 
 __all__ = ["Account", "DryRun", "Extra", "Memory", "On", "Partition", "Time", "Workers", "failures_shown", "show"]
 
@@ -40,6 +37,9 @@ NAMED = 10
 
 def show(plan: Plan, farm: Farm, out: Path, as_json: bool) -> None:
     """Print what would be made, and by which jobs."""
+    from lpm.data.farm import job_script
+    from lpm.data.farm.piece import BESIDE
+
     script = job_script(farm, (out / BESIDE).absolute())
     if as_json:
         typer.echo(json.dumps({**plan.to_json(), "on": farm.on, "workers": farm.workers, "script": script}))
@@ -64,6 +64,8 @@ def failures_shown(as_json: bool) -> Iterator[None]:
     Raises:
         Unfinished: As it came, if it was not printed as JSON.
     """
+    from lpm.data.farm import Unfinished
+
     try:
         yield
     except Unfinished as error:

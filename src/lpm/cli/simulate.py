@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from lpm.cli import farm as options
-from lpm.data.farm import Farm
 
 __all__ = ["simulate"]
 
@@ -55,6 +54,7 @@ def simulate(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from lpm.data.farm import Farm
     from lpm.sim.production import Request, plan, produce
 
     wanted = tuple(c.strip() for c in classes.split(",") if c.strip())
