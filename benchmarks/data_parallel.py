@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="turns of each side")
     parser.add_argument("--budget", type=int, default=8192, help="tokens of a batch, as in the recipes")
     parser.add_argument("--wide", type=int, default=18, help="the dial of the body whose memory is measured; 0: none")
-    parser.add_argument("--wide-budget", type=int, default=512, help="tokens of its batches")
+    parser.add_argument("--wide-budget", type=int, default=128, help="tokens of its batches")
     parser.add_argument("--data", default="sample:jets", help="jets")
     parser.add_argument("--jets", type=int, default=4000, help="how many of them")
     inner = {"recipe": str, "threads": int, "parallel": str}
