@@ -37,6 +37,7 @@ def test_every_verb_has_help(verb: str) -> None:
     out = lpm(verb, "--help")
     assert out.returncode == 0
     assert "Usage" in out.stdout
+    assert "Error" not in out.stdout, "what may be raised is for readers of the source"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_the_public_top_sample(shared_data: Path, tmp_path: Path) -> None:
     out = lpm("predict", "jets-top", source, "scored.parquet", "--quiet", folder=tmp_path)
     assert out.returncode == 0, out.stderr
     shown = lpm("evaluate", "jets.top", "scored.parquet", "--json", folder=tmp_path)
-    assert json.loads(shown.stdout)["auc"]["value"] >= 0.95
+    assert json.loads(shown.stdout)["auc"]["value"] >= 0.97
 
 
 @pytest.mark.slow

@@ -72,6 +72,19 @@ def test_counts_must_fit_the_edges():
         plots.histogram([0, 1, 2], {"truth": [1, 2, 3]}, label="x")
 
 
+def test_ticks_that_differ_read_differently():
+    drawn = plots.losses({"label": Band(np.array([1.0, 2.0]), np.array([0.6931, 0.6925]))})
+    ticks = re.findall(r">(0\.\d+)<", drawn)
+    assert len(ticks) > 2
+    assert len(set(ticks)) == len(ticks)
+
+
+def test_every_loss_has_a_panel_of_its_own():
+    names = ["next", "mass", "tau1", "tau2"]
+    drawn = plots.losses({n: Band(X, X) for n in names}, {"next": Band(X, X)})
+    assert all(f">{n}</text>" in drawn for n in names)
+
+
 def test_no_state_is_left_in_matplotlib():
     import matplotlib as mpl
 

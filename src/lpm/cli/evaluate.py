@@ -34,7 +34,11 @@ def evaluate(
 
     if task not in TASKS:
         raise ValueError(f"unknown task {task!r}; there are: {', '.join(TASKS)}")
-    found = TASKS[task].evaluate(_load(pred), None if truth is None else _load(truth), seed)
+    events = _load(pred), None if truth is None else _load(truth)
+    try:
+        found = TASKS[task].evaluate(*events, seed)
+    except ValueError as error:
+        raise ValueError(f"{pred}{'' if truth is None else f' against {truth}'}: {error}") from error
     chosen = _choose(found, [m.strip() for m in metrics.split(",") if m.strip()])
     if as_json:
         typer.echo(json.dumps({name: e.to_json() for name, e in chosen.items()}))

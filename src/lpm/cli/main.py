@@ -45,7 +45,7 @@ def _options(
 
 
 for _verb in (quickstart, inspect, convert, fetch, simulate, train, generate, predict, evaluate, report):
-    app.command()(_verb)
+    app.command(help=(_verb.__doc__ or "").partition("\n    Raises:")[0])(_verb)
 
 
 def main() -> None:

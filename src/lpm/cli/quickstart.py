@@ -50,7 +50,7 @@ def quickstart(
 
     with training("train", quiet=quiet) as bar:
         story = tell_story(data, out, effort=effort, seed=seed, say=say, bar=bar)
-    folders = [out, out / "base"]
+    folders = [out, *sorted(p.parent for p in out.glob("*/run.jsonl"))]
     report_runs(folders, title="lpm quick start").write(out / "report.html")
     say("done")
     _print(console, story, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -88,11 +89,7 @@ def predict(model: Model, batches: Iterable[Batch], source: str) -> Iterator[Bat
             if isinstance(head, Classify):
                 batch = _with_scores(batch, head, answers[name])
             elif isinstance(head, Regress):
-                field = batch.schema.field(head.config.target) if head.config.target in batch.schema else None
-                unit = field.unit if field else "1"
-                for i, end in enumerate(("pred", "low", "high")):
-                    made = Field(name=f"{head.config.target.split('.')[1]}_{end}", unit=unit)
-                    batch = batch.with_field(head.config.target.split(".")[0], made, answers[name][:, i])
+                batch = _with_interval(batch, model.schema.field(head.config.target), head.config.target, answers[name])
         yield batch
 
 
@@ -102,6 +99,15 @@ def _with_scores(batch: Batch, head: Classify, p_BC: torch.Tensor) -> Batch:
         return batch.with_field(at, JET["score"], p_BC[:, 1])
     for i, name in enumerate(classes):
         batch = batch.with_field(at, Field(name=f"score_{name}", low=0.0, high=1.0), p_BC[:, i])
+    return batch
+
+
+def _with_interval(batch: Batch, field: Field, target: str, ends_B3: torch.Tensor) -> Batch:
+    """Prediction and interval in the unit of what was learned, and within its range."""
+    low, high = (-math.inf if field.low is None else field.low, math.inf if field.high is None else field.high)
+    for i, end in enumerate(("pred", "low", "high")):
+        made = Field(name=f"{field.name}_{end}", unit=field.unit, low=field.low, high=field.high)
+        batch = batch.with_field(target.partition(".")[0], made, ends_B3[:, i].clamp(low, high))
     return batch
 
 

@@ -15,7 +15,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from lpm.report.svg import MUTED, SERIES, STYLE, SURFACE, svg
@@ -46,28 +46,50 @@ class Band:
 
 
 def losses(training: Mapping[str, Band], validation: Mapping[str, Band] | None = None, *, x_label: str = "step") -> str:
-    """Losses over training steps: raw values faint, a running mean on top, validation as points.
+    """Losses over training steps, a panel each: raw values faint, a running mean on top, validation as points.
 
     Example:
         >>> x = np.arange(1.0, 50.0)
         >>> losses({"next token": Band(x, 1 / x)}).startswith("<svg")
         True
     """
+    valid = validation or {}
+    names = list(dict.fromkeys([*training, *valid]))
+    columns = min(3, max(1, len(names)))
+    rows = -(-max(1, len(names)) // columns)
     with mpl.rc_context(STYLE):
-        figure, axes = _figure()
-        for i, (name, band) in enumerate(training.items()):
-            colour = _colour(i + 1)
-            axes.plot(band.x, band.y, color=colour, alpha=0.28, linewidth=0.8)
-            axes.plot(band.x, _smooth(band.y), "." if len(band.x) == 1 else "-", color=colour, label=name)
-        for name, band in (validation or {}).items():
-            i = list(training).index(name) if name in training else len(training)
-            axes.plot(band.x, band.y, "o", color=_colour(i + 1), mfc=SURFACE, ms=5, label=f"{name}, validation")
-        y = np.concatenate([b.y[np.isfinite(b.y)] for b in training.values()] or [np.ones(1)])
-        if len(y) and y.min() > 0 and y.max() / y.min() > 30:
-            _log(axes, "y")
-        axes.set(xlabel=x_label, ylabel="loss")
-        axes.legend()
+        if len(names) > 1:
+            figure = Figure(figsize=(2.9 * columns, 2.1 * rows + 0.3), layout="constrained")
+            panels = list(np.atleast_1d(figure.subplots(rows, columns, sharex=True)).flat)
+        else:
+            figure, axes = _figure()
+            panels = [axes]
+        for axes, name in zip(panels, names, strict=False):
+            _draw_loss(axes, training.get(name), valid.get(name))
+            if len(names) > 1:
+                axes.set_title(name, fontsize=10.5, loc="left")
+        for axes in panels[len(names) :]:
+            axes.set_axis_off()
+        for axes in panels[max(0, len(names) - columns) : len(names)]:
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel(x_label)
+        panels[0].set_ylabel("loss" if len(names) != 1 else f"loss: {names[0]}")
         return svg(figure, "loss against " + x_label)
+
+
+def _draw_loss(axes: Axes, fitted: Band | None, valid: Band | None) -> None:
+    if fitted is not None:
+        axes.plot(fitted.x, fitted.y, color=_colour(1), alpha=0.28, linewidth=0.8)
+        axes.plot(fitted.x, _smooth(fitted.y), "." if len(fitted.x) == 1 else "-", color=_colour(1))
+    if valid is not None:
+        axes.plot(valid.x, valid.y, "o", color=_colour(2), mfc=SURFACE, ms=5)
+    y = np.concatenate([b.y[np.isfinite(b.y)] for b in (fitted, valid) if b is not None])
+    if len(y) and y.min() > 0 and y.max() / y.min() > 30:
+        _log(axes, "y")
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def roc(curves: Mapping[str, Band], *, points: Sequence[float] = (0.3, 0.5)) -> str:

@@ -85,8 +85,8 @@ def svg(figure: Figure, title: str) -> str:
     text = re.sub(r'(?<= )id="', f'id="{mark}', text)
     text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{mark}", text)
     text = text.replace("font-family: 'DejaVu Sans', sans-serif", "font-family: inherit")
-    # Hundredths of a pixel are enough, and half the text.
-    text = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s*\n\s*", " ", text))
+    # Hundredths of a pixel are enough, and half the text; what stands between the tags is for people, and stays.
+    text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), re.sub(r"\s*\n\s*", " ", text))
     text = text.replace(" rotate(-0 ", " rotate(0 ").replace("> <", "><")
     text = re.sub(r"(<svg[^>]*?) width=\"[^\"]*\"", r"\1", text, count=1)
     heading = title.replace("&", "&amp;").replace("<", "&lt;")

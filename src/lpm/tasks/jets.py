@@ -122,21 +122,41 @@ def quark_labels(batch: Batch) -> Tensor:
     return _either(batch, "jet.parton" if "jet.parton" in batch.schema else "jet.label", QUARK_GROUPS)
 
 
+def _label(batch: Batch, path: str) -> Field:
+    if path not in batch.schema:
+        raise ValueError(f"the events have no {path} to compare with; name a file that has it as the third argument")
+    return batch.schema.field(path)
+
+
 def _either(batch: Batch, path: str, groups: dict[str, tuple[str, ...]]) -> Tensor:
     """(B,) number of the group that holds each jet's category, -1 for none."""
-    field = batch.schema.field(path)
+    field = _label(batch, path)
     out = class_index(batch, path, tuple(groups), groups)
     if bool((out < 0).all()):
         raise ValueError(f"{path}: expected {' and '.join(groups)} jets, its classes are {', '.join(field.labels)}")
     return out
 
 
+def _paired(predicted: Batch, truth: Batch | None) -> Batch:
+    """The events that know the answers."""
+    if truth is None:
+        return predicted
+    if len(truth) != len(predicted):
+        raise ValueError(
+            f"expected the true events of the predictions, one for each: got {len(truth):,} for {len(predicted):,}; "
+            "name the file that lpm predict read, or none if the predictions hold the labels"
+        )
+    return truth
+
+
 def _binary(labels_of: Callable[[Batch], Tensor]) -> Callable[[Batch, Batch | None, int], dict[str, Estimate]]:
     """Metrics of `jet.score` against the labels of the true events, or of the predicted if there are no others."""
 
     def evaluate(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
-        labels = labels_of(truth if truth is not None else predicted)
+        labels = labels_of(_paired(predicted, truth))
         known = labels >= 0
+        if "jet.score" not in predicted.schema:
+            raise ValueError("the events have no jet.score to judge; add it with lpm predict")
         return binary_metrics(predicted.field("jet.score").values[known].numpy(), labels[known].numpy(), seed=seed)
 
     return evaluate
@@ -144,16 +164,15 @@ def _binary(labels_of: Callable[[Batch], Tensor]) -> Callable[[Batch, Batch | No
 
 def _evaluate_classes(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
     """Metrics of `jet.score_<class>` against `jet.label`."""
-    source = truth if truth is not None else predicted
-    field = source.schema.field("jet.label")
+    source = _paired(predicted, truth)
+    field = _label(source, "jet.label")
     names = [n for n in field.labels if f"jet.score_{n}" in predicted.schema]
     if len(names) < 2:
         raise ValueError(
             f"expected fields jet.score_<class> for classes out of {', '.join(field.labels)}; run lpm predict"
         )
     scores = torch.stack([predicted.field(f"jet.score_{n}").values for n in names], 1)
-    table = torch.tensor([names.index(n) if n in names else -1 for n in field.labels])
-    labels = table[source.field("jet.label").values.long()]
+    labels = class_index(source, "jet.label", tuple(names), {})
     known = labels >= 0
     return multiclass_metrics(scores[known].double().numpy(), labels[known].numpy(), names, seed=seed)
 

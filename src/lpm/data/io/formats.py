@@ -67,8 +67,16 @@ def open_file(path: str | Path, format: str = "auto", on_bad: OnBad = "stop", tr
         for name, (kind, _, _) in READERS.items():
             if kind == container and (reader := _reader(path, name)).sniff(path):
                 return reader(path, tree=tree, on_bad=on_bad)
+    if container == "Parquet" and not _ends_as(path, b"PAR1"):
+        raise ValueError(f"{path}: Parquet file that is cut short; fetch or write it again")
     known = ", ".join(name for name, (kind, _, _) in READERS.items() if kind == container)
     raise ValueError(f"{path}: {container} file of unknown layout; known are {known}; see docs/data-format.md")
+
+
+def _ends_as(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as f:
+        f.seek(-len(mark), 2)
+        return f.read() == mark
 
 
 def _container(path: Path) -> str:
