@@ -102,9 +102,11 @@ def quarks(record: Record, o: argparse.Namespace) -> Table:
         mine, other = halves(jets, seed)
         found.append(measure(tune(config, o.body, BODY, mine, seed, o), other))
     rows = [(f"`{short(o.body)}` fine-tuned on {len(mine):,}, {len(other):,} test jets", *over_seeds(found))]
-    if o.quark_gluon_run:
-        zero = over_seeds([measure(load(o.quark_gluon_run), jets)])
-        rows.insert(0, (f"`{short(o.quark_gluon_run)}` as trained, all {len(jets):,} jets", *zero))
+    zero = over_seeds([measure(load(o.quark_gluon_run), jets)])
+    rows.insert(0, (f"`{short(o.quark_gluon_run)}` as trained, all {len(jets):,} jets", *zero))
+    record.notes.append(
+        f"The tagger `{short(o.quark_gluon_run)}` was trained on {', '.join(trained_on(o.quark_gluon_run))}."
+    )
     return Table("Quark against gluon", ("tagger", *METRICS, "spread of AUC over seeds"), rows)
 
 
@@ -113,7 +115,7 @@ def main() -> None:
     parser = options_of(__doc__ or "", seeds=5)
     parser.add_argument("--run", default="jets-top", help="top tagger")
     parser.add_argument("--body", default="jets-base", help="pre-trained body for quark/gluon")
-    parser.add_argument("--quark-gluon-run", help="a quark/gluon tagger, to be measured as it is")
+    parser.add_argument("--quark-gluon-run", default="jets-quark-gluon", help="quark/gluon tagger")
     parser.add_argument("--top", type=Path, default=PUBLIC / "top_landscape_1000.npz")
     parser.add_argument("--quark-gluon", type=Path, default=PUBLIC / "quark_gluon_1000.npz")
     parser.add_argument("--steps", type=int, default=60, help="of each fine-tuning, 64 jets each")
