@@ -11,7 +11,7 @@ __all__ = ["predict"]
 
 
 def predict(
-    run: Annotated[str, typer.Argument(help="Folder of a run, or name of a shipped model: jets-top.")],
+    run: Annotated[str, typer.Argument(help="Folder of a run, or a shipped model: jets-top, jets-quark-gluon.")],
     data: Annotated[str, typer.Argument(help="Any readable file of events, or sample:jets.")],
     out: Annotated[Path, typer.Argument(help="File to write: .parquet or .root.")],
     on_bad: Annotated[str, typer.Option(help="stop at, or skip and count, events that cannot be used.")] = "stop",
