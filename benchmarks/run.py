@@ -26,6 +26,7 @@ RESULTS_OF = {
     "label_efficiency": "What pre-training is worth",
     "generation": "Generated jets",
     "tokenizers": "Tokenizers",
+    "omnijet": "The tokenizer of OmniJet-α",
     "optimisers": "Optimisers",
 }
 """Scripts of this folder that measure physics, and the headings of their sections, in the order of the page."""
