@@ -118,6 +118,13 @@ def test_tokenizers(shard: Path, start: Start) -> None:
     assert by_name["continuous"][1]["value"] < fine < coarse
 
 
+def test_omnijet(shard: Path, start: Start) -> None:
+    record = start("omnijet", "--data", shard)
+    width, bias = record["tables"]
+    assert [row[0] for row in width["rows"]] == [row[0] for row in bias["rows"]] == ["ours", "OmniJet-α"]
+    assert "weights" in record["notes"][0]
+
+
 def test_optimisers(shard: Path, start: Start) -> None:
     record = start("optimisers", "--data", shard)
     (table,) = record["tables"]
