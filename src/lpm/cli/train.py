@@ -140,10 +140,6 @@ def _chosen(
         config = _config(recipe, data, valid, size, start)
         config = config if seed is None else replace(config, seed=seed)
         if tiny:
-            if config.start:
-                raise ValueError(
-                    f"--tiny makes a smaller body, which cannot start from {config.start.run}; leave one out"
-                )
             from lpm.recipes.jets import tiny as shrink
 
             config = shrink(config)

@@ -122,7 +122,9 @@ def load_part(model: Model, run: str | Path, parts: tuple[str, ...]) -> list[str
         there = {n for n in theirs if n == part or n.startswith(part + ".")}
         if here != there or not here:
             odd = sorted(here ^ there)[:3] or [part]
-            raise ValueError(f"{run}: part {part!r} differs from this model's in {', '.join(odd)}; use the same sizes")
+            raise ValueError(
+                f"{run}: part {part!r} differs from this model's in {', '.join(odd)}; use its --size, and no --tiny"
+            )
         loaded |= {n: theirs[n] for n in here}
     _fill(model, {**mine, **loaded}, folder)
     return sorted(loaded)
