@@ -8,9 +8,6 @@ TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-# Threads that spin while they wait for each other slow a busy machine down twentyfold and more.
-export OMP_WAIT_POLICY ?= PASSIVE
-
 .PHONY: help quickstart test test-slow test-gpu lint docs bench clean
 
 help:  ## this list

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 failed (one line says what was expected, what came and wha
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -50,8 +49,6 @@ for _verb in (quickstart, inspect, convert, fetch, simulate, train, generate, pr
 
 def main() -> None:
     """Run the command line; errors of users become one line on standard error."""
-    # Read when torch is loaded. Threads that spin while they wait slow a busy machine down twentyfold and more.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except (ValueError, OSError) as error:
