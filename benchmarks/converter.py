@@ -34,12 +34,12 @@ import awkward as ak
 import numpy as np
 import torch
 import uproot
-from record import Record, Table, options_of
+from record import Record, Table, median, options_of
 
 from lpm.data.fields import JETCLASS
 from lpm.data.io import open_file
 from lpm.data.io.convert import convert
-from lpm.metrics.estimate import Estimate, interval
+from lpm.metrics.estimate import Estimate
 from lpm.records.hashing import hash_file
 
 LONGEST = 128
@@ -144,13 +144,6 @@ def drain(items: Iterator[object]) -> None:
     """Look at every item."""
     for _ in items:
         pass
-
-
-def median(values: list[float]) -> Estimate:
-    """Median with the interval of its bootstrap."""
-    x = np.array(values)
-    drawn = np.random.default_rng(0).integers(0, len(x), (1000, len(x)))
-    return interval(float(np.median(x)), np.median(x[drawn], axis=1))
 
 
 def main() -> None:

@@ -31,8 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from particle_transformer import median
-from record import Cell, Record, Table, options_of
+from record import Cell, Record, Table, median, options_of
 
 from lpm.data.io.parquet import write_batches
 from lpm.model.backbone import BackboneConfig

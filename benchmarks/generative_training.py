@@ -21,24 +21,12 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from generators import CODES, Padded, ours, padded, parameters, speeds
-from particle_transformer import jets, median
-from record import Cell, Record, Table, options_of
-from torch import Tensor, nn
+from particle_transformer import jets, training_step
+from record import Cell, Record, Table, median, options_of
+from torch import nn
 
 TARGET = 3
 PUBLISHED = "padded, attention as published"
-
-
-def turn(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], object]:
-    """A training step."""
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-4)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        loss().backward()
-        optimiser.step()
-
-    return step
 
 
 def vocabulary(rows: int, words: int) -> Callable[[], object]:
@@ -68,9 +56,10 @@ def main() -> None:
     assert codes is not None
     words, asked = padded(codes, batch)
     peers = {PUBLISHED: Padded().train(), "padded, fused attention": Padded(fused=True).train()}
-    sides = {"lpm": (o.jets, turn(model, lambda: torch.mean(model(batch)["next"])))}
+    sides = {"lpm": (o.jets, training_step(model, lambda: torch.mean(model(batch)["next"])))}
     for name, peer in peers.items():
-        sides[name] = (o.jets, turn(peer, lambda p=peer: F.cross_entropy(p(words).flatten(0, 1), asked.flatten())))
+        loss = lambda p=peer: F.cross_entropy(p(words).flatten(0, 1), asked.flatten())  # noqa: E731
+        sides[name] = (o.jets, training_step(peer, loss))
     counts = {"lpm": len(codes), PUBLISHED: asked.numel()}
     parts = {"lpm": vocabulary(len(codes), CODES), PUBLISHED: vocabulary(asked.numel(), CODES + 2)}
     speeds(sides, 1)  # the first turns make buffers and are not counted

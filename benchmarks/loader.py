@@ -29,13 +29,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from record import Record, Table, options_of
+from record import Record, Table, median, options_of
 
 from lpm.data.batch import Batch
 from lpm.data.fields import JETCLASS, jets_schema
 from lpm.data.io import write_batches
 from lpm.data.source import Source
-from lpm.metrics.estimate import Array, Estimate, interval
+from lpm.metrics.estimate import Array, Estimate
 from lpm.records.hashing import hash_file
 
 LONGEST = 128
@@ -117,13 +117,6 @@ def timed(
                 pass
             spent[name].append((time.process_time() - cpu, time.perf_counter() - clock))
     return spent
-
-
-def median(values: list[float]) -> Estimate:
-    """Median with the interval of its bootstrap."""
-    x = np.array(values)
-    drawn = np.random.default_rng(0).integers(0, len(x), (1000, len(x)))
-    return interval(float(np.median(x)), np.median(x[drawn], axis=1))
 
 
 def main() -> None:

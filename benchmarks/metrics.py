@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from record import Record, Table, options_of
+from record import Record, Table, median, options_of
 from scipy.stats import wasserstein_distance
 from sklearn.metrics import roc_auc_score
 
@@ -187,13 +187,6 @@ def timed(pair: Pair, repeats: int) -> tuple[float, list[float], list[float]]:
             spent.append(time.process_time() - start)
         worst = max(worst, float(np.max(np.abs(answers[0] - answers[1]) / np.abs(answers[0]))))
     return worst, *seconds
-
-
-def median(values: list[float]) -> Estimate:
-    """Median with the interval of its bootstrap."""
-    x = np.array(values)
-    drawn = np.random.default_rng(0).integers(0, len(x), (1000, len(x)))
-    return interval(float(np.median(x)), np.median(x[drawn], axis=1))
 
 
 def main() -> None:

@@ -28,13 +28,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from record import Record, Table, options_of
+from record import Record, Table, median, options_of
 from torch import Tensor, nn
 
 from lpm.data.batch import Batch
 from lpm.data.fields import JETCLASS, jets_schema
 from lpm.data.schema import Field
-from lpm.metrics.estimate import Estimate, interval
+from lpm.metrics.estimate import Estimate
 from lpm.model.heads import ClassifyConfig
 from lpm.model.model import Model, ModelConfig
 from lpm.model.particle_transformer import ParticleTransformerConfig
@@ -148,8 +148,11 @@ def turns(peers: dict[str, nn.Module], model: Model, batch: Batch, work: str) ->
 
 def turn(model: nn.Module, work: str, loss: Callable[[], Tensor], answer: Callable[[], object]) -> Callable[[], object]:
     """One turn of one side."""
-    if work == "inference":
-        return torch.no_grad()(answer)
+    return torch.no_grad()(answer) if work == "inference" else training_step(model, loss)
+
+
+def training_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], object]:
+    """Forward, backward and update."""
     optimiser = torch.optim.AdamW(model.parameters(), 1e-4)
 
     def step() -> None:
@@ -172,13 +175,6 @@ def timed(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, lis
             call()
             seconds[name].append(time.perf_counter() - start)
     return seconds
-
-
-def median(values: list[float]) -> Estimate:
-    """Median with the interval of its bootstrap."""
-    x = np.array(values)
-    drawn = np.random.default_rng(0).integers(0, len(x), (1000, len(x)))
-    return interval(float(np.median(x)), np.median(x[drawn], axis=1))
 
 
 def peak(side: str, work: str, o: argparse.Namespace) -> float:

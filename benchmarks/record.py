@@ -24,7 +24,7 @@ from lpm.data.batch import Batch
 from lpm.data.io import open_file
 from lpm.data.io.files import find_files
 from lpm.data.samples import locate
-from lpm.metrics.estimate import Estimate
+from lpm.metrics.estimate import Estimate, interval
 from lpm.model.checkpoint import resolve
 from lpm.records.environment import environment
 from lpm.records.files import atomic_file
@@ -138,6 +138,13 @@ def mean(values: Sequence[float]) -> Estimate:
     x = np.asarray(values, dtype=np.float64)
     error = x.std(ddof=1) / len(x) ** 0.5 if len(x) > 1 else float("nan")
     return Estimate.symmetric(float(x.mean()), float(error))
+
+
+def median(values: Sequence[float]) -> Estimate:
+    """Median with the interval of its bootstrap."""
+    x = np.asarray(values, dtype=np.float64)
+    drawn = np.random.default_rng(0).integers(0, len(x), (1000, len(x)))
+    return interval(float(np.median(x)), np.median(x[drawn], axis=1))
 
 
 def trained_on(run: str) -> tuple[str, ...]:

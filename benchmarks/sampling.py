@@ -21,8 +21,8 @@ from collections.abc import Callable
 
 import torch
 from generators import CODES, Padded, ours, parameters, speeds, stop_like
-from particle_transformer import LONGEST, jets, median
-from record import Cell, Record, Table, options_of
+from particle_transformer import LONGEST, jets
+from record import Cell, Record, Table, median, options_of
 
 from lpm.data.batch import Batch
 from lpm.model.backbone import Backbone, Cache

@@ -15,8 +15,7 @@ import subprocess
 import sys
 import time
 
-from particle_transformer import median
-from record import Cell, Record, Table, options_of
+from record import Cell, Record, Table, median, options_of
 
 TARGET = 0.5
 OURS = {
