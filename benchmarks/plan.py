@@ -24,7 +24,7 @@ from torch import Tensor
 
 from lpm.model.attention import plan
 from lpm.model.backbone import Backbone, BackboneConfig
-from lpm.train.loop import PEAK_FLOPS
+from lpm.train.pace import PEAK_FLOPS
 
 MEMORY = {"H100": 80e9, "H200": 141e9, "A100": 80e9, "L40S": 48e9, "V100": 32e9}
 """Bytes, from the data sheets."""

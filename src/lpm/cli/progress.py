@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["training"]
 
+WAITING = 0.03
+"""Share of the time spent waiting for data from which on it is said."""
+
 
 @contextmanager
 def training(title: str, *, quiet: bool = False) -> Iterator[Record]:
@@ -43,6 +46,7 @@ def training(title: str, *, quiet: bool = False) -> Iterator[Record]:
 def _text(content: dict[str, Any]) -> str:
     losses = " ".join(f"{n} {v:.3f}" for n, v in content["loss"].items())
     mfu = f" MFU {content['mfu']:.0%}" if "mfu" in content else ""
+    wait = f" {content['data_wait']:.0%} waiting for data" if content.get("data_wait", 0.0) >= WAITING else ""
     minutes, seconds = divmod(int(content["eta_s"]), 60)
     rates = f"{content['events_per_s']:,.0f} events/s {content['tokens_per_s']:,.0f} tokens/s"
-    return f"{losses} · {rates}{mfu} · {minutes}:{seconds:02d} left"
+    return f"{losses} · {rates}{mfu}{wait} · {minutes}:{seconds:02d} left"

@@ -136,6 +136,10 @@ class Ragged:
         values, offsets = (x.to(device, non_blocking=non_blocking) for x in (self.values, self.offsets))
         return Ragged(values, offsets, None if offsets.device.type == "cpu" else self.host_offsets)
 
+    def pin_memory(self) -> Ragged:
+        """In memory that stays in place, from which an accelerator copies while the CPU goes on."""
+        return Ragged(self.values.pin_memory(), self.offsets.pin_memory(), self.on_host)
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -260,3 +264,7 @@ class Batch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Copy to a device."""
         return Batch(self.schema, {n: r.to(device, non_blocking) for n, r in self.collections.items()})
+
+    def pin_memory(self) -> Batch:
+        """In memory that stays in place, from which an accelerator copies while the CPU goes on."""
+        return Batch(self.schema, {n: r.pin_memory() for n, r in self.collections.items()})

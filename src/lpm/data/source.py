@@ -55,6 +55,7 @@ class Source:
         max_rows: Keep only the first so many rows of each collection of an event; None for all.
         max_events: Most events in a batch; None for no limit besides the budget.
         ahead: Batches to prepare in a background thread.
+        pin: Hand out batches in pinned memory, for an accelerator.
         on_bad: What to do with events that cannot be used, as in `open_file`.
 
     Attributes:
@@ -93,12 +94,13 @@ class Source:
         max_rows: int | None = None,
         max_events: int | None = None,
         ahead: int = 0,
+        pin: bool = False,
         on_bad: OnBad = "stop",
     ) -> None:
         options = _Options(
             budget=budget, seed=seed, shuffle=shuffle, epochs=epochs, rank=rank, world=world, worker=worker,
             workers=workers, prepare=prepare, where=where, buffer_groups=buffer_groups, max_rows=max_rows,
-            max_events=max_events, ahead=ahead,
+            max_events=max_events, ahead=ahead, pin=pin,
         )  # fmt: skip
         self._set_up(_Files(find_files(paths), columns, on_bad), options)
 
@@ -137,8 +139,8 @@ class Source:
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from the present place on; once exhausted, the next iteration starts over."""
-        items = self._items()
-        ahead = self._options.ahead
+        ahead, pin = self._options.ahead, self._options.pin
+        items = ((batch.pin_memory() if pin else batch, place) for batch, place in self._items())
         for batch, place in read_ahead(items, ahead) if ahead else items:
             self._place = place
             yield batch
@@ -348,6 +350,7 @@ class _Options:
     max_rows: int | None = None
     max_events: int | None = None
     ahead: int = 0
+    pin: bool = False
 
     def __post_init__(self) -> None:
         for name in ("budget", "world", "workers", "buffer_groups"):

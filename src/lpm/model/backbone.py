@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lpm.model.attention import Plan, attend
@@ -189,6 +189,21 @@ class Backbone(nn.Module):
             x_SD = block(x_SD, plan, causal, bias)
         out: Tensor = self.norm(x_SD)
         return out
+
+    def operations(self, lengths: Int[Tensor, " B"], causal: bool) -> int:
+        """Floating-point operations of `forward` for events of the given (B,) lengths: its products of matrices.
+
+        Two for each weight and position, and 4 D n² for the attention of n positions in a block, half of it if causal
+        (Chowdhery et al., arXiv 2204.02311, appendix B).
+
+        Example:
+            >>> b = Backbone(BackboneConfig(width=4, depth=1, heads=1, mlp="gelu"))
+            >>> b.operations(torch.tensor([3]), causal=False)  # 12 D² weights, 3 positions
+            1296
+        """
+        weights = sum(p.numel() for n, p in self.blocks.named_parameters() if p.ndim == 2)
+        seen = int((lengths**2).sum()) * self.config.width * self.config.depth * (2 if causal else 4)
+        return 2 * weights * int(lengths.sum()) + seen
 
     def step(
         self,

@@ -24,6 +24,9 @@ from lpm.train.parallel import World
 
 __all__ = ["Data", "open_data"]
 
+AHEAD = 2
+"""Batches kept ready for the loop."""
+
 
 @dataclass(frozen=True)
 class Data:
@@ -64,10 +67,11 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
     elif prepare := _prepare(config.model, batch.schema, "the events in memory"):
         batch = prepare(batch)
     ordered = {**options, "shuffle": False, "seed": 0, "epochs": 1}
-    mixed = {**options, "seed": config.seed, "rank": place.rank, "world": place.size}
+    far = place.device.type == "cuda"  # copied from pinned memory, and made ready while it computes
+    mixed = {**options, "seed": config.seed, "rank": place.rank, "world": place.size, "pin": far}
     if valid and batch is None and not c.limit:
         once, held = (Source(p, where=wanted, **ordered) for p in (train, valid))
-        source = Source(train, where=wanted, ahead=2, **mixed)
+        source = Source(train, where=wanted, ahead=AHEAD, **mixed)
         return Data(source, lambda: once, lambda: held, source.events)
     files = None
     if batch is not None:
@@ -95,7 +99,8 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
         place = int(order[number])
         return files.entries([place])[0] if files else f"{place} of those in memory"
 
-    return Data(Source.from_batch(chosen, origin=origin, **mixed), lambda: once, lambda: held, len(order))
+    source = Source.from_batch(chosen, origin=origin, ahead=AHEAD if far else 0, **mixed)
+    return Data(source, lambda: once, lambda: held, len(order))
 
 
 def _columns(model: ModelConfig, schema: Schema) -> list[str]:

@@ -11,6 +11,9 @@ from lpm.train.loop import Record
 
 __all__ = ["also"]
 
+RATES = ("lr", "events_per_s", "tokens_per_s", "data_wait", "tflop_per_s", "mfu")
+"""What is followed beside the losses."""
+
 
 @contextmanager
 def also(folder: Path, tell: Record, *, mlflow: bool = False, tensorboard: bool = False) -> Iterator[Record]:
@@ -46,7 +49,7 @@ def also(folder: Path, tell: Record, *, mlflow: bool = False, tensorboard: bool 
 def _numbers(event: str, content: dict[str, Any]) -> dict[str, float]:
     """Losses as `step/label`, and rates, of an event that has a step."""
     out = {f"{event}/{n}": float(v) for n, v in content.get("loss", {}).items()}
-    out |= {f"rate/{n}": float(content[n]) for n in ("lr", "events_per_s", "tokens_per_s", "mfu") if n in content}
+    out |= {f"rate/{n}": float(content[n]) for n in RATES if n in content}
     return out
 
 

@@ -7,9 +7,7 @@ an uninterrupted one: weights, optimiser, average, random state and the place in
 from __future__ import annotations
 
 import gc
-import itertools
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,13 +23,11 @@ from lpm.train.interrupt import interruptible
 from lpm.train.memory import Portions, TooLargeError, ran_out
 from lpm.train.muon import Muon
 from lpm.train.optim import Average, learning_rate, parameter_groups
+from lpm.train.pace import Pace, size
 from lpm.train.parallel import Parallel, World, mean_over_ranks, wrap
 from lpm.train.watch import Watch
 
-__all__ = ["PEAK_FLOPS", "Fit", "Items", "Record", "TrainConfig", "fit"]
-
-PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "V100": 125e12}
-"""Dense half-precision peak of some accelerators, from their data sheets, for the utilisation (MFU)."""
+__all__ = ["Fit", "Items", "Record", "TrainConfig", "fit"]
 
 
 class Items(Protocol):
@@ -214,18 +210,16 @@ class _Loop:
 
     def _steps(self, interrupted: Callable[[], bool]) -> None:
         self.wrapped.train()
-        batches, begun = iter(self.items), time.perf_counter()
-        events = tokens = 0
-        mark, since = self.fit.step, begun
+        self.pace = Pace(self.model, self.place)
+        batches, mark = iter(self.items), self.fit.step
         while self.fit.step < self.config.steps and not self.fit.stopped:
-            losses, n, t = self._step(batches)
-            events, tokens, step = events + n, tokens + t, self.fit.step
+            losses, step = self._step(batches), self.fit.step
             if step % self.config.log_every == 0 or step == self.config.steps:
-                self._log(losses, events, tokens, time.perf_counter() - since, step - mark)
-                events, tokens, mark, since = 0, 0, step, time.perf_counter()
+                self._log(losses, step - mark)
+                mark = step
             if self.valid and self.config.valid_every and step % self.config.valid_every == 0:
-                self._validate()
-                since = time.perf_counter()
+                with self.pace.aside():
+                    self._validate()
             if self.folder and self.config.save_every and step % self.config.save_every == 0:
                 self._save()
             if self._leaves(interrupted):
@@ -241,15 +235,14 @@ class _Loop:
             return False
         return bool(mean_over_ranks(torch.tensor(float(interrupted()), device=self.place.device), self.place) > 0)
 
-    def _step(self, batches: Iterator[Any]) -> tuple[dict[str, Tensor], int, int]:
-        c, events, tokens = self.config, 0, 0
+    def _step(self, batches: Iterator[Any]) -> dict[str, Tensor]:
+        c = self.config
         rate = learning_rate(self.fit.step, peak=1.0, steps=c.steps, warmup=c.warmup, floor=c.floor)
         for group in self.optimiser.param_groups:
             group["lr"] = c.lr * group["scale"] * rate
         taken = []
-        for batch in itertools.islice(batches, c.accumulate):
-            events += len(batch)
-            tokens += _size(self.model, batch)
+        for _ in range(c.accumulate):
+            batch = self.pace.next(batches)
             taken.append((batch, self.items.state()))
         losses = self._gradients([batch for batch, _ in taken])
         for (_, state), found in zip(taken, losses, strict=True):
@@ -261,7 +254,7 @@ class _Loop:
         if self.average:
             self.average.update()
         self.fit.step += 1
-        return losses[-1], events, tokens
+        return losses[-1]
 
     def _gradients(self, batches: list[Any]) -> list[dict[str, Tensor]]:
         """Gradients of all batches of a step, and their (B,) losses; out of memory, once more in smaller portions."""
@@ -274,12 +267,12 @@ class _Loop:
 
     def _gradient(self, batch: Any, batches: int) -> dict[str, Tensor]:
         parts: list[dict[str, Tensor]] = []
-        portions = self.portions.of(batch, _size(self.model, batch))
+        portions = self.portions.of(batch, size(self.model, batch))
         for i, portion in enumerate(portions):
             try:
                 with self._talks(i == len(portions) - 1):
                     with self.cast:
-                        losses = self.wrapped(portion.to(self.place.device))
+                        losses = self.wrapped(portion.to(self.place.device, non_blocking=True))
                         means = {n: x.mean() for n, x in losses.items()}
                     weights = self.config.weights or {}
                     total = torch.stack([weights.get(n, 1.0) * x for n, x in means.items()]).sum()
@@ -287,7 +280,7 @@ class _Loop:
             except (RuntimeError, MemoryError) as error:
                 if not ran_out(error):
                     raise
-                raise TooLargeError(len(portion), _size(self.model, portion)) from None
+                raise TooLargeError(len(portion), size(self.model, portion)) from None
             parts.append({n: x.detach() for n, x in losses.items()})
         return {n: torch.cat([p[n] for p in parts]) for n in parts[0]} if len(parts) > 1 else parts[0]
 
@@ -316,25 +309,14 @@ class _Loop:
             )
         self._tell("out_of_memory", step=step, tokens=failed.tokens, largest=self.portions.largest)
 
-    def _log(self, losses: Mapping[str, Tensor], events: int, tokens: int, seconds: float, steps: int) -> None:
+    def _log(self, losses: Mapping[str, Tensor], steps: int) -> None:
         self.watch.look()
         values = {n: float(mean_over_ranks(x.mean(), self.place)) for n, x in losses.items()}
         self.fit.losses = values
-        rate = events * self.place.size / seconds
-        rates = {"events_per_s": round(rate, 2), "tokens_per_s": round(tokens * self.place.size / seconds, 1)}
-        left = (self.config.steps - self.fit.step) * seconds / max(1, steps)
+        left = (self.config.steps - self.fit.step) * self.pace.seconds / max(1, steps)
         lr = max(g["lr"] for g in self.optimiser.param_groups)
         self._tell("step", step=self.fit.step, steps=self.config.steps, loss=values, lr=lr, eta_s=round(left, 1),
-                   **rates, **self._mfu(tokens / seconds))  # fmt: skip
-
-    def _mfu(self, tokens_per_s: float) -> dict[str, float]:
-        """Share of the accelerator's peak, counting 6 operations a parameter and token (Kaplan et al. 2020)."""
-        if self.place.device.type != "cuda":
-            return {}
-        name = torch.cuda.get_device_name(self.place.device)
-        peak = next((v for k, v in PEAK_FLOPS.items() if k in name), None)
-        count = sum(p.numel() for p in self.parameters)
-        return {"mfu": round(6 * count * tokens_per_s / peak, 4)} if peak else {}
+                   **self.pace.rates())  # fmt: skip
 
     @torch.no_grad()
     def _validate(self) -> None:
@@ -346,9 +328,9 @@ class _Loop:
         # Views draw at random; validation must neither disturb the training's stream nor vary between calls.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # torch.manual_seed would reach the accelerator's stream too
-            for portion in (p for b in self.valid() for p in self.portions.of(b, _size(self.model, b))):
+            for portion in (p for b in self.valid() for p in self.portions.of(b, size(self.model, b))):
                 with self.cast:
-                    losses = self.model(portion.to(self.place.device))
+                    losses = self.model(portion.to(self.place.device, non_blocking=True))
                 count += len(portion)
                 sums = {n: sums.get(n, 0) + x.float().sum() for n, x in losses.items()}
         values = {n: float(mean_over_ranks(x / max(1, count), self.place)) for n, x in sums.items()}
@@ -419,9 +401,3 @@ class _Loop:
 def _local(tensor: Tensor) -> Tensor:
     """What this process holds of a tensor."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def _size(model: nn.Module, batch: Any) -> int:
-    """Tokens of a batch if the model can tell, else its length."""
-    size = getattr(model, "size", None)
-    return int(size(batch)) if callable(size) else len(batch)
