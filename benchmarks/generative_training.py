@@ -15,7 +15,6 @@ rows with their gradients, timed alone.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 import torch
@@ -48,9 +47,7 @@ def main() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(o.threads)
     record = Record(o, "Generative training on packed jets does no work on padding.")
-    batch = jets(o.jets, seed=1)
-    whole = hashlib.sha256(batch.collections["particle"].values.numpy().tobytes()).hexdigest()
-    record.data.append({"name": "drawn jets", "sha256": whole, "jets": len(batch)})
+    batch = record.drawn(jets(o.jets, seed=1))
     model = ours(batch).train()
     codes = model.encode(batch)["particle"].codes
     assert codes is not None

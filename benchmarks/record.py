@@ -96,6 +96,13 @@ class Record:
         self.data.append({"name": short(path), "sha256": whole, "jets": len(batch)})
         return batch
 
+    def drawn(self, batch: Batch, what: str = "") -> Batch:
+        """Jets that were drawn at random, noted among the data."""
+        whole = hashlib.sha256(batch.collections["particle"].values.numpy().tobytes()).hexdigest()
+        name = f"drawn jets, {what}" if what else "drawn jets"
+        self.data.append({"name": name, "sha256": whole, "jets": len(batch)})
+        return batch
+
     def save(self) -> None:
         """Print the tables; write the record unless this was only a trial."""
         print("\n\n".join([*(t.markdown() for t in self.tables), *self.notes]))

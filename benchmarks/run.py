@@ -39,6 +39,8 @@ SPEED_OF = {
     "loader": "Parquet to batches",
     "converter": "ROOT to Parquet",
     "metrics": "Metrics",
+    "tokenizer_speed": "Jets to tokens and back",
+    "quick_start": "The quick start",
     "start_up": "Start-up",
 }
 """Scripts that measure speed beside a named peer."""

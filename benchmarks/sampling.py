@@ -16,7 +16,6 @@ fewer jets (`--peer-jets`), enough to fill its matrix products.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 import torch
@@ -69,9 +68,7 @@ def main() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(o.threads)
     record = Record(o, "Jets are sampled with a cache, and places are filled again as jets end.")
-    true = jets(20 if o.quick else 500, seed=2)
-    whole = hashlib.sha256(true.collections["particle"].values.numpy().tobytes()).hexdigest()
-    record.data.append({"name": "drawn jets", "sha256": whole, "jets": len(true)})
+    true = record.drawn(jets(20 if o.quick else 500, seed=2))
     model, peer = ours(true).eval(), Padded().eval()
     stop_like(model, len(true))
     config, g = SampleConfig(longest=LONGEST, batch=o.places), torch.Generator().manual_seed(0)

@@ -229,6 +229,26 @@ def test_start_up(start: Start) -> None:
     assert record["notes"][1] == "No process of ours loads torch."
 
 
+def test_tokenizer_speed(start: Start) -> None:
+    record = start("tokenizer_speed")
+    (table,) = record["tables"]
+    *ours, peer = table["rows"]
+    assert peer[0] == "OmniJet-α"
+    assert peer[2] == peer[4] == ""
+    for row in ours:
+        assert row[2]["value"] == pytest.approx(row[1]["value"] / peer[1]["value"])
+        assert row[4]["value"] == pytest.approx(row[3]["value"] / peer[3]["value"])
+
+
+def test_quick_start_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    rows = runpy.run_path(str(FOLDER / "quick_start.py"))["rows"]
+    told = "16,000 jets\n    2 s  fit and pre-train\n   60 s  generate\n   75 s  done\n"
+    assert rows(told, 75.6) == [
+        ("start, and a look at the data", "2"), ("fit and pre-train", "58"), ("generate", "15"), ("all", "76"),
+    ]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_data_parallel(shard: Path, start: Start) -> None:
     record = start("data_parallel", "--data", shard)

@@ -134,6 +134,17 @@ def test_only_what_is_not_proven_is_made_again(spoil: Callable[[Piece], Any], tm
     assert pieces[1].output.read_text() == "BB"
 
 
+@pytest.mark.parametrize("skew", [-(10**8), 10**8], ids=["years ago", "years ahead"])
+def test_stamps_of_files_say_nothing(skew: int, tmp_path: Path) -> None:
+    pieces = copies(tmp_path, "aa", "bb")
+    run(pieces, Farm(), tmp_path)
+    for path in (*(p.output for p in pieces), *(marker(p.output) for p in pieces), tmp_path / "1.in"):
+        stamp = path.stat().st_mtime + skew
+        os.utime(path, (stamp, stamp))
+    assert look(copies(tmp_path, "aa", "bb")).done == ("0.txt", "1.txt")
+    assert look(copies(tmp_path, "aa", "bc")).missing == ("1.txt",)
+
+
 def test_a_changed_input_is_done_again_and_leaves_nothing_old_if_it_cannot(tmp_path: Path) -> None:
     run(copies(tmp_path, "aa", "bb"), Farm(), tmp_path)
     pieces = copies(tmp_path, "aa", "bbb")
