@@ -37,11 +37,15 @@ def test_makes_jets_and_prints_the_manifest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("showers", "x", "-n", "1"), "unknown task 'showers'; there are: jets"),
+        (("showers", "x", "-n", "1"), "unknown task 'showers'; there are: jets, events"),
         (("jets", "x", "-n", "0"), "at least 1"),
         (("jets", "x", "-n", "1", "--classes", "Hxx"), "expected different ones"),
         (("jets", "x", "-n", "1", "--pt", "9", "3"), "MIN < MAX"),
         (("jets", "x", "-n", "1", "--detector", "x"), "no detector card"),
+        (("jets", "x", "-n", "1", "--preset", "four-tops"), "makes events: lpm simulate events x"),
+        (("events", "x", "-n", "1", "--preset", "jetclass"), "makes jets: lpm simulate jets x"),
+        (("events", "x", "-n", "1", "--compact"), "compact: is for presets of single jets"),
+        (("jets", "x", "-n", "1", "--preset", "jet-origin-z", "--pt", "1", "2"), "pt: is for presets of single jets"),
     ],
 )
 def test_bad_input_is_one_line(arguments: tuple[str, ...], message: str) -> None:

@@ -8,19 +8,52 @@ import numpy as np
 import pytest
 
 from lpm.data.fields import JETCLASS
-from lpm.sim.card import CARDS, Detector, digest, process, read_detector, read_preset
+from lpm.sim.card import CARDS, Detector, Tag, digest, process, read_detector, read_preset
+from lpm.sim.production import KINDS
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (CARDS / "preset").glob("*.toml")))
 def test_presets_name_cards_that_exist(name: str) -> None:
     preset = read_preset(name)
     read_detector(preset.detector)
-    assert set(preset.classes) <= set(JETCLASS)
+    assert set(preset.classes) <= set(KINDS[preset.find][1])
     for cards in preset.classes.values():
         for card in cards:
-            assert process(card)
-    assert preset.pt[0] < preset.pt[1]
-    assert preset.margin[0] < 1 < preset.margin[1]
+            assert digest(card, preset.generator)
+            assert preset.generator != "pythia" or process(card)
+    if preset.find == "jets":
+        assert preset.pt[0] < preset.pt[1]
+        assert preset.margin[0] < 1 < preset.margin[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('find = "pair"', 'find = "showers"'), "find = 'showers': expected one of jets, pair, objects"),
+        (('find = "pair"', 'generator = "herwig"\nfind = "pair"'), "generator = 'herwig': expected one of pythia"),
+        (('find = "pair"', ""), "radius: expected with find = 'jets'"),
+        (('find = "pair"', 'find = "pair"\nradius = 0.4'), "radius: expected with find = 'jets' and only there"),
+    ],
+)
+def test_bad_presets_are_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text((CARDS / "preset" / "jet-origin-z.toml").read_text().replace(*change))
+    with pytest.raises(ValueError, match=message) as error:
+        read_preset(str(path))
+    assert "bad.toml" in str(error.value)
+
+
+def test_tags_are_probabilities_that_rise_and_fall() -> None:
+    detector = read_detector("cms")
+    assert detector is not None
+    assert detector.objects is not None
+    pt = np.array([30.0, 100.0, 1000.0])
+    b, c, light = (tag.at(pt) for tag in (detector.objects.b, detector.objects.c, detector.objects.light))
+    assert (b > c).all()
+    assert (c > light).all()
+    assert b[0] < b[1] > b[2]
+    assert 0.6 < b[1] < 0.8
+    assert (Tag(floor=2.0).at(pt) == 1).all()
 
 
 def test_jetclass_preset_has_all_ten_classes_in_order() -> None:

@@ -23,7 +23,7 @@ def make_objects(events: int, n: int, seed: int = 0) -> Objects:
     zero = np.zeros(size)
     return Objects(
         event=np.repeat(np.arange(events), n), pt=pt, eta=eta, phi=phi, energy=pt * np.cosh(eta), charge=zero,
-        type=np.zeros(size, np.int64), d0=zero, d0_err=zero, dz=zero, dz_err=zero,
+        type=np.zeros(size, np.int64), pdg_id=np.zeros(size, np.int64), d0=zero, d0_err=zero, dz=zero, dz_err=zero,
     )  # fmt: skip
 
 

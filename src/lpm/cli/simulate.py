@@ -1,4 +1,4 @@
-"""`lpm simulate jets OUT -n N`: a sample from the generator, through a detector, into shards."""
+"""`lpm simulate TASK OUT -n N`: a sample from the generator, through a detector, into shards."""
 
 from __future__ import annotations
 
@@ -15,19 +15,26 @@ from lpm.cli import farm as options
 
 __all__ = ["simulate"]
 
-TASKS = ("jets",)
+TASKS = {"jets": "jetclass", "events": "four-tops"}
+"""What can be simulated, and the preset unless one is named."""
 
 
 def simulate(
-    task: Annotated[str, typer.Argument(help="What to simulate: jets.")],
+    task: Annotated[str, typer.Argument(help="What to simulate: jets or events.")],
     out: Annotated[Path, typer.Argument(help="Folder for shards, or one file ending in .parquet.")],
-    number: Annotated[int, typer.Option("-n", "--number", help="Number of jets, all classes together.")],
+    number: Annotated[int, typer.Option("-n", "--number", help="Number of jets or events, all classes together.")],
     preset: Annotated[
-        str, typer.Option(help="jetclass, top-landscape or quark-gluon, or a .toml file like them.")
-    ] = "jetclass",
+        str | None,
+        typer.Option(
+            help="For jets: jetclass (if none is named), top-landscape, quark-gluon, jet-origin-higgs, jet-origin-z; "
+            "for events: four-tops. Or a .toml file like them."
+        ),
+    ] = None,
     classes: Annotated[str, typer.Option(help="Only these classes, by commas: QCD,Tbqq.")] = "",
     pt: Annotated[tuple[float, float] | None, typer.Option(help="Transverse momentum, MIN MAX in GeV.")] = None,
-    detector: Annotated[str | None, typer.Option(help="cms, atlas-delphes, none, or a .toml file like them.")] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="cms, atlas-delphes, cepc, none, or a .toml file like them.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal jets.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Complete an interrupted sample.")] = False,
     compact: Annotated[bool, typer.Option("--compact", help="Round to what is measurable: a small file.")] = False,
@@ -41,7 +48,9 @@ def simulate(
     extra: options.Extra = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Simulate jets with Pythia and a parametrised detector. An interrupted run is completed with --resume.
+    """Simulate jets or whole events with Pythia and a parametrised detector.
+
+    An interrupted run is completed with --resume.
 
     Chunks of the sample are made by all cores of this machine, or by a cluster (--on). The sample is the same for any
     number of workers. A chunk that fails does not stop the others.
@@ -55,8 +64,13 @@ def simulate(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from lpm.data.farm import Farm
+    from lpm.sim.card import read_preset
     from lpm.sim.production import Request, plan, produce
 
+    preset = preset or TASKS[task]
+    makes = "events" if read_preset(preset).find == "objects" else "jets"
+    if makes != task:
+        raise ValueError(f"preset {preset} makes {makes}: lpm simulate {makes} {out} …, or choose another preset")
     wanted = tuple(c.strip() for c in classes.split(",") if c.strip())
     request = Request(
         n=number, preset=preset, seed=seed, classes=wanted, pt=pt, detector=detector, compact=compact
@@ -70,7 +84,7 @@ def simulate(
         options.show(plan(request, out, resume=resume), farm, out, as_json)
         return
     console = Console(stderr=True)
-    columns = (TextColumn("simulating jets"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(f"simulating {task}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     command = shlex.join(["lpm", *sys.argv[1:]])
     with (
         options.failures_shown(as_json),
@@ -78,9 +92,9 @@ def simulate(
     ):
         line = bar.add_task("", total=number)
         manifest = produce(
-            request, out, farm=farm, resume=resume, command=command, done=lambda jets: bar.advance(line, jets)
+            request, out, farm=farm, resume=resume, command=command, done=lambda made: bar.advance(line, made)
         )
     if as_json:
         typer.echo(json.dumps({"out": str(out), **manifest}))
     else:
-        typer.echo(f"{out}: {number:,} jets of {', '.join(request.labels)}")
+        typer.echo(f"{out}: {number:,} {task} of {', '.join(request.labels)}")

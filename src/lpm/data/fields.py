@@ -12,11 +12,18 @@ from lpm.data.schema import Collection, Field, Schema
 
 __all__ = [
     "COLLISION",
+    "EVENT",
+    "FOUR_TOPS",
     "JET",
     "JETCLASS",
+    "OBJECT",
+    "OBJECT_TYPES",
+    "ORIGINS",
     "PARTICLE",
     "PARTICLE_TYPES",
+    "SPECIES",
     "collisions_schema",
+    "events_schema",
     "jets_schema",
     "label_field",
 ]
@@ -26,6 +33,18 @@ JETCLASS = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tb
 
 PARTICLE_TYPES = ("charged_hadron", "neutral_hadron", "photon", "electron", "muon")
 """Particle-flow types, in the order of the JetClass flags."""
+
+SPECIES = ("electron", "muon", "pion", "kaon", "proton", "photon", "neutral_hadron")
+"""Particle-flow types with charged hadrons told apart, as by an ideal identification."""
+
+ORIGINS = ("b", "bbar", "c", "cbar", "s", "sbar", "u", "ubar", "d", "dbar", "g")
+"""Where a jet comes from: a quark, an antiquark or a gluon (Liang et al., arXiv 2310.03440)."""
+
+FOUR_TOPS = ("tttt", "ttZ", "ttW", "ttWW", "ttH")
+"""Four top quarks, and two with what is mistaken for them (Builtjes et al., arXiv 2211.05143)."""
+
+OBJECT_TYPES = ("jet", "b_jet", "electron", "positron", "muon", "antimuon", "photon", "met")
+"""Kinds of reconstructed objects of an event; every event has one `met`, the missing transverse momentum."""
 
 PARTICLE = {
     f.name: f
@@ -41,6 +60,9 @@ PARTICLE = {
         Field(name="dz", unit="mm", text="longitudinal impact parameter"),
         Field(name="dz_err", unit="mm", low=0.0, text="its uncertainty; 0 for neutrals"),
         Field(name="puppi", low=0.0, high=1.0, text="PUPPI weight"),
+        Field(name="species", kind="category", labels=SPECIES, text="identity, charged hadrons told apart"),
+        Field(name="d0_sig", text="d0 over its uncertainty, positive if the jet axis is met ahead of the vertex"),
+        Field(name="dz_sig", text="dz over its uncertainty, positive if the jet axis is met ahead of the vertex"),
     )
 }
 
@@ -88,6 +110,31 @@ COLLISION: Mapping[str, tuple[Field, ...]] = {
 """Reconstructed objects of a collision and their fields. Every event has exactly one `met`, the missing momentum."""
 
 
+OBJECT = (
+    _PT,
+    _ETA,
+    _PHI,
+    Field(name="energy", unit="GeV", low=0.0, text="energy"),
+    Field(name="type", kind="category", labels=OBJECT_TYPES, text="kind of object"),
+)
+"""Fields of the reconstructed objects of an event, of all kinds in one collection."""
+
+EVENT = {
+    f.name: f
+    for f in (
+        Field(name="weight", text="event weight"),
+        Field(name="ht", unit="GeV", low=0.0, text="sum of the transverse momenta of all jets"),
+        Field(name="met", unit="GeV", low=0.0, text="missing transverse momentum"),
+        Field(name="jets", kind="count", low=0.0, text="number of jets, b jets among them"),
+        Field(name="b_jets", kind="count", low=0.0, text="number of jets with a b tag"),
+        Field(name="leptons", kind="count", low=0.0, text="number of electrons and muons"),
+        Field(name="photons", kind="count", low=0.0, text="number of photons"),
+        JET["score"],
+    )
+}
+"""Fields of a whole event."""
+
+
 def label_field(labels: Sequence[str]) -> Field:
     """The truth field `label` with the given categories."""
     return Field(name="label", kind="category", labels=tuple(labels), truth=True, text="class of the jet")
@@ -128,3 +175,22 @@ def collisions_schema(objects: Mapping[str, Sequence[str]]) -> Schema:
         for name, wanted in objects.items()
     ]
     return Schema(name="collisions", collections=tuple(made))
+
+
+def events_schema(event: Sequence[str], labels: Sequence[str] = ()) -> Schema:
+    """Schema of events as sets of objects, from the names of standard fields.
+
+    Args:
+        event: Names out of `EVENT`.
+        labels: Categories of the truth field `event.label`; empty if the class is not known.
+
+    Example:
+        >>> events_schema(["ht"], ["tttt", "ttW"]).paths[-3:]
+        ('object.type', 'event.ht', 'event.label')
+    """
+    label = [Field(name="label", kind="category", labels=tuple(labels), truth=True, text="process")] if labels else []
+    collections = (
+        Collection(name="object", fields=OBJECT),
+        Collection(name="event", fields=(*(EVENT[n] for n in event), *label), single=True),
+    )
+    return Schema(name="events", collections=collections)

@@ -11,7 +11,7 @@ import hashlib
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,20 @@ __all__ = [
     "Detector",
     "Efficiency",
     "Energy",
+    "Find",
+    "Generator",
     "Impact",
+    "Isolated",
     "Momentum",
     "Preset",
+    "Reconstruction",
     "Region",
     "Species",
+    "Tag",
     "Tracker",
     "digest",
+    "file_of",
+    "hard_file",
     "process",
     "read_detector",
     "read_preset",
@@ -38,6 +45,14 @@ Array = NDArray[np.float64]
 
 CARDS = Path(__file__).parent / "cards"
 """The cards that come with the package."""
+
+
+Generator = Literal["pythia", "sherpa", "lhe"]
+"""Where hard events come from: Pythia itself, Sherpa, or Les Houches files of any other generator."""
+
+Find = Literal["jets", "pair", "objects"]
+"""What is looked for in each event: large or small anti-kT `jets`; the `pair` of jets of an e+ e- collision; all
+`objects` of the event, jets, leptons, photons and missing momentum."""
 
 
 def _bin(edges: tuple[float, ...], eta: Array) -> NDArray[np.int64]:
@@ -157,6 +172,73 @@ class Calorimeter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tag:
+    """Probability of a b tag, `floor + slope pt + scale tanh(rise pt) / (1 + fall pt)`, with pt in GeV.
+
+    Example:
+        >>> Tag(floor=0.002, slope=7.3e-6).at(np.array([100.0])).round(6).tolist()
+        [0.00273]
+    """
+
+    floor: float = 0.0
+    slope: float = 0.0
+    scale: float = 0.0
+    rise: float = 0.0
+    fall: float = 0.0
+
+    def at(self, pt: Array) -> Array:
+        """(N,) probability for pt in GeV, within [0, 1]."""
+        rising = self.scale * np.tanh(self.rise * pt) / (1 + self.fall * pt)
+        return np.asarray(np.clip(self.floor + self.slope * pt + rising, 0.0, 1.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Isolated:
+    """Which leptons or photons stand alone.
+
+    Args:
+        pt_min: Least transverse momentum in GeV.
+        eta_max: Largest |pseudorapidity|.
+        efficiency: Probability to be identified.
+        cone: Radius around it in which others count.
+        share: Most transverse momentum of the others, over its own.
+    """
+
+    pt_min: float
+    eta_max: float
+    efficiency: float
+    cone: float
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """Jets, isolated leptons and photons of an event.
+
+    Args:
+        radius: Of anti-kT.
+        pt_min: Least transverse momentum of a jet in GeV.
+        eta_max: Largest |pseudorapidity| of a jet.
+        b: Probability of a b tag for a jet with a bottom hadron.
+        c: The same with a charm hadron and no bottom hadron.
+        light: The same without either.
+        electron: Isolation and cuts; likewise `muon` and `photon`.
+        muon: As for electrons.
+        photon: As for electrons.
+    """
+
+    radius: float
+    pt_min: float
+    eta_max: float
+    b: Tag
+    c: Tag
+    light: Tag
+    electron: Isolated
+    muon: Isolated
+    photon: Isolated
+
+
+@dataclass(frozen=True, kw_only=True)
 class Detector:
     """A detector: solenoid field in T, face of the calorimeter in mm, tracker and two calorimeters.
 
@@ -174,6 +256,7 @@ class Detector:
     tracker: Tracker
     ecal: Calorimeter
     hcal: Calorimeter
+    objects: Reconstruction | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,39 +265,66 @@ class Preset:
 
     Args:
         text: One sentence.
+        find: What is looked for in each event, see `Find`.
+        generator: Where hard events come from, see `Generator`.
         energy: Centre-of-mass energy in GeV.
         mpi: Whether multiparton interactions are simulated.
         detector: Name of a detector card, or `none`.
-        radius: Radius parameter of anti-kT.
+        classes: The process cards of each class; a class of several cards takes them in turn. They are settings of
+            Pythia, run cards of Sherpa, or paths of `.lhe` files, as `generator` says.
+        settings: Further lines for the generator.
+        weights: Share of each class in the sample, on any scale; 1 for a class that is not named.
+        radius: Radius parameter of anti-kT. This and the following are for `jets` alone, and needed there.
         pt: Range of the transverse momentum of jets in GeV.
         eta_max: Largest absolute pseudorapidity (or rapidity, see `rapidity`) of jets.
         rapidity: Whether `eta_max` cuts on rapidity.
         margin: The hard process is generated with transverse momenta of `margin[0] * pt[0]` to `margin[1] * pt[1]`.
-        classes: The process cards of each class; a class of several cards takes them in turn.
-        settings: Further lines for the generator.
-        weights: Share of each class in the sample, on any scale; 1 for a class that is not named.
+
+    Raises:
+        ValueError: If `find` or `generator` is unknown, or a cut on jets is missing or of no use.
     """
 
     text: str
+    find: Find = "jets"
+    generator: Generator = "pythia"
     energy: float
     mpi: bool
     detector: str
-    radius: float
-    pt: tuple[float, float]
-    eta_max: float
-    rapidity: bool = False
-    margin: tuple[float, float]
     classes: dict[str, tuple[str, ...]]
     settings: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
+    radius: float = 0.0
+    pt: tuple[float, float] = (0.0, 0.0)
+    eta_max: float = 0.0
+    rapidity: bool = False
+    margin: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for name, said, known in (("find", self.find, Find), ("generator", self.generator, Generator)):
+            if said not in get_args(known):
+                raise ValueError(f"{name} = {said!r}: expected one of {', '.join(get_args(known))}")
+        cuts = {"radius": self.radius, "pt": self.pt[1], "eta_max": self.eta_max, "margin": self.margin[1]}
+        for name, value in cuts.items():
+            if (self.find == "jets") != (value > 0):
+                raise ValueError(f"{name}: expected with find = 'jets' and only there; find is {self.find!r}")
 
 
 def _names(folder: str, suffix: str) -> list[str]:
     return sorted(p.stem for p in (CARDS / folder).glob(f"*{suffix}"))
 
 
-def _file(name: str, folder: str, suffix: str, extra: tuple[str, ...] = ()) -> Path:
-    """The card of that name, or the file at that path."""
+def file_of(name: str, folder: str, suffix: str, extra: tuple[str, ...] = ()) -> Path:
+    """The card of that name in a folder of `CARDS`, or the file at that path.
+
+    Args:
+        name: Name or path.
+        folder: Folder of `CARDS`; empty for processes.
+        suffix: Ending of such files.
+        extra: Further names to mention.
+
+    Raises:
+        ValueError: If there is none.
+    """
     for path in (CARDS / folder / f"{name}{suffix}", Path(name)):
         if path.suffix == suffix and path.is_file():
             return path
@@ -231,6 +341,12 @@ def _build(cls: Any, raw: Any, where: str) -> Any:
         "ecal": Calorimeter, "hcal": Calorimeter, "d0": Impact, "dz": Impact,
         "resolution": Energy if cls is Calorimeter else Momentum,
     }  # fmt: skip
+    if cls is Detector:
+        nested["objects"] = Reconstruction
+    if cls is Reconstruction:
+        nested = dict.fromkeys(("b", "c", "light"), Tag) | dict.fromkeys(("electron", "muon", "photon"), Isolated)
+    elif cls is Isolated:
+        nested = {}
     values = {}
     for key, value in raw.items():
         if key == "granularity":
@@ -241,7 +357,7 @@ def _build(cls: Any, raw: Any, where: str) -> Any:
             values[key] = _tuples(value)
     try:
         return cls(**values)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {str(error).split('__init__() ')[-1]}; compare the cards in {CARDS}") from None
 
 
@@ -272,7 +388,7 @@ def read_detector(name: str) -> Detector | None:
     """
     if name == "none":
         return None
-    path = _file(name, "detector", ".toml", ("none",))
+    path = file_of(name, "detector", ".toml", ("none",))
     detector: Detector = _build(Detector, _load(path), str(path))
     return detector
 
@@ -287,7 +403,7 @@ def read_preset(name: str) -> Preset:
         >>> read_preset("jetclass").pt
         (500.0, 1000.0)
     """
-    path = _file(name, "preset", ".toml")
+    path = file_of(name, "preset", ".toml")
     preset: Preset = _build(Preset, _load(path), str(path))
     return preset
 
@@ -302,11 +418,27 @@ def process(name: str) -> tuple[str, ...]:
         >>> process("Tbqq")[0]
         'Top:gg2ttbar = on'
     """
-    lines = (line.split("!")[0].strip() for line in _file(name, "", ".cmnd").read_text(encoding="utf-8").splitlines())
+    lines = (line.split("!")[0].strip() for line in file_of(name, "", ".cmnd").read_text(encoding="utf-8").splitlines())
     return tuple(line for line in lines if line)
 
 
 def digest(name: str, folder: str) -> str:
-    """SHA-256 of a card: folder is `detector`, `preset` or empty for processes."""
-    path = _file(name, folder, ".toml" if folder else ".cmnd")
+    """SHA-256 of a card: folder is `detector`, `preset`, or for processes `pythia`, `sherpa` or `lhe`."""
+    if folder == "lhe":
+        path = hard_file(name)
+    else:
+        suffix = {"pythia": ".cmnd", "sherpa": ".yaml"}.get(folder, ".toml")
+        path = file_of(name, "" if folder == "pythia" else folder, suffix)
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def hard_file(name: str) -> Path:
+    """A Les Houches file, plain or compressed.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    path = Path(name)
+    if not path.is_file() or not path.name.endswith((".lhe", ".lhe.gz")):
+        raise ValueError(f"{name}: expected an existing .lhe or .lhe.gz file of hard events")
+    return path

@@ -48,6 +48,7 @@ class Objects:
         phi: (N,) azimuth in rad.
         charge: (N,) in e.
         type: (N,) index into `lpm.data.fields.PARTICLE_TYPES`.
+        pdg_id: (N,) |PDG id| of the particle that left the track, which a perfect identification tells; 0 without one.
         d0: (N,) transverse impact parameter in mm, 0 for neutrals; likewise `dz` and the uncertainties of both.
         energy: (N,) in GeV.
         d0_err: (N,) in mm.
@@ -62,6 +63,7 @@ class Objects:
     energy: Array
     charge: Array
     type: Index
+    pdg_id: Index
     d0: Array
     d0_err: Array
     dz: Array
@@ -110,7 +112,7 @@ def reconstruct(particles: Particles, detector: Detector | None, rng: np.random.
     d0_err, dz_err = detector.tracker.d0.at(pt, eta), detector.tracker.dz.at(pt, eta)
     measured = Objects(
         event=tracks.event, pt=pt, eta=eta, phi=phi, energy=pt * np.cosh(eta),
-        charge=particles.charge[seen], type=_track_type(pdg),
+        charge=particles.charge[seen], type=_track_type(pdg), pdg_id=pdg,
         d0=rng.normal(face.d0[seen], d0_err), d0_err=d0_err, dz=rng.normal(face.dz[seen], dz_err), dz_err=dz_err,
     )  # fmt: skip
     return _merge([measured, _neutral(photons, "photon"), _neutral(neutrals, "neutral_hadron")])
@@ -376,7 +378,7 @@ def _neutral(found: _Hits, name: str) -> Objects:
     kind = np.full(len(zero), TYPE[name], dtype=np.int64)
     return Objects(
         event=found.event, pt=found.energy / np.cosh(found.eta), eta=found.eta, phi=found.phi, energy=found.energy,
-        charge=zero, type=kind, d0=zero, d0_err=zero, dz=zero, dz_err=zero,
+        charge=zero, type=kind, pdg_id=np.zeros(len(zero), np.int64), d0=zero, d0_err=zero, dz=zero, dz_err=zero,
     )  # fmt: skip
 
 
@@ -386,7 +388,8 @@ def _perfect(p: Particles) -> Objects:
     neutral = np.where(np.isin(pdg, (22, 111)), TYPE["photon"], TYPE["neutral_hadron"])
     return Objects(
         event=p.event, pt=p.pt, eta=p.eta, phi=p.phi, energy=p.energy, charge=p.charge,
-        type=np.where(p.charge != 0, _track_type(pdg), neutral), d0=zero, d0_err=zero, dz=zero, dz_err=zero,
+        type=np.where(p.charge != 0, _track_type(pdg), neutral), pdg_id=np.where(p.charge != 0, pdg, 0),
+        d0=zero, d0_err=zero, dz=zero, dz_err=zero,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from lpm.physics.substructure import observables
 from lpm.sim.detector import Objects
 from lpm.sim.pythia import NEUTRINOS, Partons, totals
 
-__all__ = ["DECAYS", "SCHEMA", "Selection", "cluster", "find_jets", "match"]
+__all__ = ["DECAYS", "SCHEMA", "Selection", "cluster", "find_jets", "in_event", "match", "print_banner", "wrap"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -111,7 +111,7 @@ def find_jets(objects: Objects, partons: Partons, size: int, label: str, selecti
     of_jet = np.repeat(np.arange(len(jets.pt)), jets.lengths)
     columns = {f"particle.{n}": vars(parts)[n] for n in PARTICLE_FIELDS if n not in ("deta", "dphi")}
     columns["particle.deta"] = parts.eta - jets.eta[of_jet]
-    columns["particle.dphi"] = _wrap(parts.phi - jets.phi[of_jet])
+    columns["particle.dphi"] = wrap(parts.phi - jets.phi[of_jet])
     columns |= {f"jet.{n}": getattr(jets, n) for n in ("pt", "eta", "phi", "energy")}
     columns |= {"jet.parton": flavour, "jet.parton_pt": parton_pt}
     columns["jet.label"] = np.full(len(jets.pt), float(JETCLASS.index(label)))
@@ -140,7 +140,7 @@ def cluster(objects: Objects, size: int, selection: Selection) -> _Jets:
     pz = objects.pt * np.sinh(objects.eta)
     counts = np.bincount(objects.event, minlength=size)
     flat = ak.zip({"px": px, "py": py, "pz": pz, "E": objects.energy}, with_name="Momentum4D")
-    _print_banner()
+    print_banner()
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, selection.radius)
     # Below half the cut no jet can be of interest; FastJet needs some cut to return few jets.
     index = fastjet.ClusterSequence(ak.unflatten(flat, counts), definition).constituent_index(0.5 * selection.pt[0])
@@ -163,7 +163,7 @@ def cluster(objects: Objects, size: int, selection: Selection) -> _Jets:
 
 
 @functools.cache
-def _print_banner() -> None:
+def print_banner() -> None:
     """Let FastJet print its banner, once a process, to standard error: standard output is for results."""
     import fastjet
 
@@ -232,9 +232,9 @@ def _direction(p: Partons) -> tuple[Array, Array]:
 
 def _nearest(event: Index, eta: Array, phi: Array, partons: Partons, radius: float) -> tuple[NDArray[np.bool_], Index]:
     """Whether a parton of the same event lies within the radius of each jet, and the row of the nearest."""
-    jet, row = _pairs(event, partons.event)
+    jet, row = in_event(event, partons.event)
     parton_eta, parton_phi = _direction(partons)
-    distance = np.hypot(eta[jet] - parton_eta[row], _wrap(phi[jet] - parton_phi[row]))
+    distance = np.hypot(eta[jet] - parton_eta[row], wrap(phi[jet] - parton_phi[row]))
     best = np.full(len(event), np.inf)
     np.minimum.at(best, jet, distance)
     nearest = np.zeros(len(event), dtype=np.int64)
@@ -245,14 +245,14 @@ def _nearest(event: Index, eta: Array, phi: Array, partons: Partons, radius: flo
 
 def _contains(eta: Array, phi: Array, event: Index, root: Index, leaves: Partons, radius: float) -> NDArray[np.bool_]:
     """Whether all decay products of the resonance matched to each jet lie within its radius."""
-    jet, row = _pairs(event, leaves.event)
+    jet, row = in_event(event, leaves.event)
     leaf_eta, leaf_phi = _direction(leaves)
-    outside = np.hypot(eta[jet] - leaf_eta[row], _wrap(phi[jet] - leaf_phi[row])) >= radius
+    outside = np.hypot(eta[jet] - leaf_eta[row], wrap(phi[jet] - leaf_phi[row])) >= radius
     lost = totals(jet, outside & (leaves.root[row] == root[jet]), len(eta))
     return np.asarray(lost == 0)
 
 
-def _pairs(left: Index, right: Index) -> tuple[Index, Index]:
+def in_event(left: Index, right: Index) -> tuple[Index, Index]:
     """All pairs of rows with equal values; `right` is sorted."""
     low, high = np.searchsorted(right, left), np.searchsorted(right, left, side="right")
     counts = high - low
@@ -261,6 +261,6 @@ def _pairs(left: Index, right: Index) -> tuple[Index, Index]:
     return i, low[i] + inside
 
 
-def _wrap(angle: Array) -> Array:
+def wrap(angle: Array) -> Array:
     """Angle in rad brought into [-π, π)."""
     return np.mod(angle + np.pi, 2 * np.pi) - np.pi

@@ -1,9 +1,9 @@
 """Making a sample: the work is cut into chunks, each with its own seed, done by any number of processes or machines.
 
-A chunk holds jets of all classes in random order. Its content depends on the request and the number of the chunk only,
-so a sample is the same for any number of workers, and whether or not it was interrupted. Each finished chunk is a
-shard under its final name, proven by a marker (see `lpm.data.farm`); what is missing is made by calling again with
-`resume`.
+A chunk holds jets, or events, of all classes in random order. Its content depends on the request and the number of the
+chunk only, so a sample is the same for any number of workers, and whether or not it was interrupted. Each finished
+chunk is a shard under its final name, proven by a marker (see `lpm.data.farm`); what is missing is made by calling again
+with `resume`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -25,17 +26,29 @@ import torch
 from lpm.data.batch import Batch
 from lpm.data.farm import Crew, Failure, Farm, Piece, Plan, Unfinished, look, make, open_crew
 from lpm.data.farm.piece import BESIDE, Note, Watch
-from lpm.data.fields import JETCLASS
+from lpm.data.fields import FOUR_TOPS, JETCLASS
 from lpm.data.io.parquet import ShardReader, write_batches
+from lpm.data.schema import Schema
 from lpm.records.files import atomic_file, locked
 from lpm.records.hashing import hash_json
-from lpm.sim.card import digest, process, read_detector, read_preset
+from lpm.sim import jets, objects, pair
+from lpm.sim.card import Detector, Find, Preset, digest, hard_file, process, read_detector, read_preset
 from lpm.sim.compact import compact
-from lpm.sim.detector import reconstruct
-from lpm.sim.jets import SCHEMA, Selection, find_jets
-from lpm.sim.pythia import generate
+from lpm.sim.detector import Objects, reconstruct
+from lpm.sim.jets import Selection, find_jets
+from lpm.sim.objects import find_objects
+from lpm.sim.pair import find_pair
+from lpm.sim.pythia import Events, generate
+from lpm.sim.sherpa import hard_events
 
 __all__ = ["MANIFEST", "Request", "plan", "produce", "simulate_chunk"]
+
+KINDS: dict[Find, tuple[Schema, tuple[str, ...]]] = {
+    "jets": (jets.SCHEMA, JETCLASS),
+    "pair": (pair.SCHEMA, pair.CLASSES),
+    "objects": (objects.SCHEMA, FOUR_TOPS),
+}
+"""Schema of what is looked for in events, and the classes of events there can be."""
 
 MANIFEST = "simulation.json"
 """Name of the file that says how the shards beside it were made."""
@@ -92,8 +105,12 @@ class Request:
             raise ValueError(
                 f"classes {', '.join(self.classes)}: expected different ones of {have} (preset {self.preset})"
             )
-        if not set(preset.classes) <= set(JETCLASS):
-            raise ValueError(f"preset {self.preset}: its classes must be among {', '.join(JETCLASS)}")
+        known = KINDS[preset.find][1]
+        if not set(preset.classes) <= set(known):
+            raise ValueError(f"preset {self.preset}: its classes must be among {', '.join(known)}")
+        if preset.find != "jets" and (self.pt or self.compact):
+            option = "pt" if self.pt else "compact"
+            raise ValueError(f"{option}: is for presets of single jets; leave it out with preset {self.preset}")
         if self.pt and not 0 < self.pt[0] < self.pt[1]:
             raise ValueError(f"pt: expected 0 < MIN < MAX in GeV, got {self.pt[0]:g} {self.pt[1]:g}")
         read_detector(self.detector or preset.detector)
@@ -137,13 +154,15 @@ def simulate_chunk(request: Request, chunk: int) -> Batch:
         ]
     finally:
         torch.set_num_threads(threads)
-    batch = Batch.cat(parts) if parts else Batch.build(SCHEMA, {p: torch.zeros(0) for p in SCHEMA.paths}, _EMPTY)
+    batch = Batch.cat(parts) if parts else _empty(KINDS[preset.find][0])
     order = np.random.default_rng(_seed(request, chunk, "order")).permutation(len(batch))
     batch = batch[torch.from_numpy(order)]
     return compact(batch) if request.compact else batch
 
 
-_EMPTY = {"particle": torch.zeros(0, dtype=torch.int64)}
+def _empty(schema: Schema) -> Batch:
+    none = {c.name: torch.zeros(0, dtype=torch.int64) for c in schema.collections if not c.single}
+    return Batch.build(schema, {p: torch.zeros(0) for p in schema.paths}, none)
 
 
 def _split(cards: tuple[str, ...], count: int, chunk: int) -> Iterator[tuple[str, int]]:
@@ -163,29 +182,65 @@ def _simulate_card(request: Request, chunk: int, label: str, card: str, count: i
     detector = read_detector(request.detector or preset.detector)
     pt = request.pt or preset.pt
     settings = [
-        f"Beams:eCM = {preset.energy}",
         f"PartonLevel:MPI = {'on' if preset.mpi else 'off'}",
-        f"PhaseSpace:pTHatMin = {pt[0] * preset.margin[0]}",
-        f"PhaseSpace:pTHatMax = {pt[1] * preset.margin[1]}",
+        *(_window(pt, preset.margin) if preset.find == "jets" else ()),
         *preset.settings,
-        *process(card),
     ]
-    selection = Selection(radius=preset.radius, pt=pt, eta_max=preset.eta_max, rapidity=preset.rapidity)
     seed = _seed(request, chunk, f"{label}/{card}")
     rng = np.random.default_rng(seed)
+    find = _finder(preset, detector, pt, label, rng)
     found: list[Batch] = []
     have, idle = 0, 0
-    for events in generate(settings, seed, min(BATCH, 2 * count + 10)):
-        jets = find_jets(reconstruct(events.particles, detector, rng), events.partons, events.size, label, selection)
-        idle = 0 if len(jets) else idle + 1
-        if idle >= PATIENCE:
-            tried, window = idle * events.size, f"{pt[0]:g}-{pt[1]:g} GeV"
-            raise ValueError(f"class {label}: {tried} events without a jet of {window}; choose a wider range of pt")
-        found.append(jets)
-        have += len(jets)
-        if have >= count:
-            break
+    with _hard(request, chunk, label, card, count, seed) as hard:
+        for events in generate([*hard, *settings], seed, min(BATCH, 2 * count + 10)):
+            some = find(events, reconstruct(events.particles, detector, rng))
+            idle = 0 if len(some) else idle + 1
+            if idle >= PATIENCE:
+                tried, window = idle * events.size, f" of {pt[0]:g}-{pt[1]:g} GeV" if pt[1] else ""
+                raise ValueError(f"class {label}: {tried} events without a jet{window}; choose a wider range of pt")
+            found.append(some)
+            have += len(some)
+            if have >= count:
+                break
+    if have < count:
+        raise ValueError(f"class {label}: {card} holds too few hard events, {count - have} are missing; ask for fewer")
     return Batch.cat(found)[:count]
+
+
+@contextmanager
+def _hard(request: Request, chunk: int, label: str, card: str, count: int, seed: int) -> Iterator[list[str]]:
+    """The lines that say where hard events come from."""
+    preset = read_preset(request.preset)
+    if preset.generator == "pythia":
+        yield [f"Beams:eCM = {preset.energy}", *process(card)]
+    elif preset.generator == "sherpa":
+        # A few are lost in the shower.
+        with hard_events(card, count + count // 50 + 5, seed) as path:
+            yield ["Beams:frameType = 4", f"Beams:LHEF = {path}"]
+    else:
+        cards = preset.classes[label]
+        before = sum(dict(_split(cards, request.share(label, k), k))[card] for k in range(chunk))
+        yield ["Beams:frameType = 4", f"Beams:LHEF = {hard_file(card)}", f"Beams:nSkipLHEFatInit = {before}"]
+
+
+def _window(pt: tuple[float, float], margin: tuple[float, float]) -> tuple[str, str]:
+    """Lines that keep the hard process near the range of the jets."""
+    return f"PhaseSpace:pTHatMin = {pt[0] * margin[0]}", f"PhaseSpace:pTHatMax = {pt[1] * margin[1]}"
+
+
+def _finder(
+    preset: Preset, detector: Detector | None, pt: tuple[float, float], label: str, rng: np.random.Generator
+) -> Callable[[Events, Objects], Batch]:
+    """What turns events and what the detector sees of them into a part of the sample."""
+    if preset.find == "objects":
+        if detector is None or detector.objects is None:
+            raise ValueError("this detector card has no section `objects`, which says what jets and leptons are")
+        card = detector.objects
+        return lambda events, seen: find_objects(seen, events.heavy, events.size, label, card, rng)
+    if preset.find == "pair":
+        return lambda events, seen: find_pair(seen, events.partons, events.size)
+    selection = Selection(radius=preset.radius, pt=pt, eta_max=preset.eta_max, rapidity=preset.rapidity)
+    return lambda events, seen: find_jets(seen, events.partons, events.size, label, selection)
 
 
 def produce(
@@ -294,7 +349,7 @@ def _manifest(request: Request, command: str) -> dict[str, Any]:
     cards = {f"preset {request.preset}": digest(request.preset, "preset")}
     if detector != "none":
         cards[f"detector {detector}"] = digest(detector, "detector")
-    cards |= {f"process {c}": digest(c, "") for label in request.labels for c in preset.classes[label]}
+    cards |= {f"process {c}": digest(c, preset.generator) for label in request.labels for c in preset.classes[label]}
     return {
         "request": asdict(replace(request, classes=request.labels)),
         "command": command,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NEUTRINOS", "RESONANCES", "Events", "Particles", "Partons", "generate", "totals"]
+__all__ = ["NEUTRINOS", "RESONANCES", "Events", "Particles", "Partons", "generate", "has_quark", "totals"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -106,11 +106,12 @@ class Partons:
 
 @dataclass(frozen=True, kw_only=True)
 class Events:
-    """B events: stable particles and hard partons."""
+    """B events: stable particles, hard partons, and the hadrons with a bottom or charm quark that decayed."""
 
     size: int
     particles: Particles
     partons: Partons
+    heavy: Particles
 
 
 def totals(group: Index, weight: Array | NDArray[np.bool_], size: int) -> Array:
@@ -124,7 +125,7 @@ def totals(group: Index, weight: Array | NDArray[np.bool_], size: int) -> Array:
 
 
 def generate(settings: Sequence[str], seed: int, batch: int) -> Iterator[Events]:
-    """Endless batches of events.
+    """Batches of events, without end unless they come from a file of hard events.
 
     Args:
         settings: Lines as in the Pythia manual, `HardQCD:all = on`.
@@ -140,9 +141,10 @@ def generate(settings: Sequence[str], seed: int, batch: int) -> Iterator[Events]
         2
     """
     pythia = _start(settings, seed)
-    while True:
-        record = pythia.nextBatch(batch, errorMode="skip")
-        yield _flatten(record)
+    while not pythia.infoPython().atEndOfFile():
+        events = _flatten(pythia.nextBatch(batch, errorMode="skip"))
+        if events.size:
+            yield events
 
 
 def _start(settings: Sequence[str], seed: int) -> Any:
@@ -187,7 +189,26 @@ def _flatten(record: Any) -> Events:
         root=np.where(root >= 0, root - first[event[hard]], -1),
         root_id=np.where(root >= 0, pdg_id[root], 0),
     )
-    return Events(size=len(counts), particles=particles, partons=partons)
+    decayed = np.flatnonzero((status < 0) & (has_quark(pdg_id, 5) | has_quark(pdg_id, 4)))
+    zero = np.zeros(len(decayed))
+    heavy = Particles(
+        event=event[decayed], pdg_id=pdg_id[decayed], **{n: v[decayed] for n, v in momentum.items()},
+        x=zero, y=zero, z=zero,
+    )  # fmt: skip
+    return Events(size=len(counts), particles=particles, partons=partons, heavy=heavy)
+
+
+def has_quark(pdg_id: Index, quark: int) -> NDArray[np.bool_]:
+    """(N,) whether it is a hadron whose heaviest quark is the given one, by the digits of its PDG number.
+
+    Example:
+        >>> has_quark(np.array([511, -5122, 10411, 5, 5103]), 5).tolist()  # B0, antiLambda_b, D*_0, b, a diquark
+        [True, True, False, False, False]
+    """
+    size = np.abs(pdg_id)
+    meson, baryon = size // 100 % 10, size // 1000 % 10
+    heaviest = np.where(baryon > 0, baryon, meson)
+    return np.asarray((heaviest == quark) & (size // 10 % 10 > 0) & (size > 100) & (size < 100_000))
 
 
 def _roots(start: Index, mother: Index, pdg_id: Index) -> Index:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from lpm.tasks import jets
+from lpm.tasks import four_tops, jets, origin
 from lpm.tasks.base import Task
 
 __all__ = ["TASKS", "Task"]
 
-TASKS: dict[str, Task] = {t.name: t for t in (jets.TOP, jets.QUARK_GLUON, jets.CLASSES, jets.GENERATION)}
+TASKS: dict[str, Task] = {
+    t.name: t
+    for t in (
+        jets.TOP,
+        jets.QUARK_GLUON,
+        jets.CLASSES,
+        jets.GENERATION,
+        origin.ORIGIN,
+        four_tops.SIGNAL_AGAINST_REST,
+    )
+}
 """All tasks by name."""

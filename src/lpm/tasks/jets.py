@@ -17,7 +17,7 @@ from lpm.model.heads.base import class_index
 from lpm.physics.kinematics import cartesian
 from lpm.physics.prime import PRIMES, prime_flow
 from lpm.physics.substructure import observables
-from lpm.tasks.base import Task
+from lpm.tasks.base import Task, paired
 
 __all__ = [
     "CLASSES",
@@ -137,23 +137,11 @@ def _either(batch: Batch, path: str, groups: dict[str, tuple[str, ...]]) -> Tens
     return out
 
 
-def _paired(predicted: Batch, truth: Batch | None) -> Batch:
-    """The events that know the answers."""
-    if truth is None:
-        return predicted
-    if len(truth) != len(predicted):
-        raise ValueError(
-            f"expected the true events of the predictions, one for each: got {len(truth):,} for {len(predicted):,}; "
-            "name the file that lpm predict read, or none if the predictions hold the labels"
-        )
-    return truth
-
-
 def _binary(labels_of: Callable[[Batch], Tensor]) -> Callable[[Batch, Batch | None, int], dict[str, Estimate]]:
     """Metrics of `jet.score` against the labels of the true events, or of the predicted if there are no others."""
 
     def evaluate(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
-        labels = labels_of(_paired(predicted, truth))
+        labels = labels_of(paired(predicted, truth))
         known = labels >= 0
         if "jet.score" not in predicted.schema:
             raise ValueError("the events have no jet.score to judge; add it with lpm predict")
@@ -164,7 +152,7 @@ def _binary(labels_of: Callable[[Batch], Tensor]) -> Callable[[Batch, Batch | No
 
 def _evaluate_classes(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
     """Metrics of `jet.score_<class>` against `jet.label`."""
-    source = _paired(predicted, truth)
+    source = paired(predicted, truth)
     field = _label(source, "jet.label")
     names = [n for n in field.labels if f"jet.score_{n}" in predicted.schema]
     if len(names) < 2:
