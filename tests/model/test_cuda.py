@@ -11,13 +11,14 @@ from lpm.data.batch import Batch
 from lpm.data.source import Source
 from lpm.model.attention import attend, plan
 from lpm.model.model import Model
-from lpm.model.sample import generate
+from lpm.model.sample import SampleConfig, generate
 from lpm.recipes import jets
 from lpm.recipes.apply import predict
 from lpm.recipes.execute import execute
 from lpm.train.loop import TrainConfig, fit
 from lpm.train.parallel import World
 from tests.model.test_model import CONFIG, build
+from tests.model.test_sample import decided
 
 pytestmark = pytest.mark.gpu
 PLAIN = replace(CONFIG, pairs=None)
@@ -73,6 +74,15 @@ def test_it_trains(compiled: bool, toy_jets: Callable[..., Batch]) -> None:
     items = Source.from_batch(batch, budget=2_000, seed=0)
     fit(model, items, config, record=record, place=World(0, 1, torch.device("cuda")))
     assert sum(lines[-1].values()) < sum(lines[0].values())
+
+
+def test_a_captured_step_gives_the_events_of_steps_one_by_one(toy_jets: Callable[..., Batch]) -> None:
+    model, classes, made = decided(toy_jets).cuda(), torch.arange(40) * 7 % 16, []
+    for slots in (True, False):
+        config = SampleConfig(top_k=1, longest=20, batch=12, slots=slots)
+        made.append(Batch.cat(list(generate(model, 40, classes=classes, config=config))).collections["particle"])
+    assert made[0].lengths.tolist() == made[1].lengths.tolist()
+    torch.testing.assert_close(made[0].values, made[1].values, atol=1e-3, rtol=1e-3)
 
 
 def test_it_generates_and_the_cpu_reads_it(toy_jets: Callable[..., Batch]) -> None:

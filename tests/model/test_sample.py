@@ -9,13 +9,17 @@ import torch
 
 from lpm.data.batch import Batch
 from lpm.model.backbone import Backbone, Cache
+from lpm.model.draw import Chooser, uniform_of
 from lpm.model.model import ConditionConfig, Model
-from lpm.model.sample import SampleConfig, _GrowingBias, chooser, generate
+from lpm.model.sample import SampleConfig, generate
+from lpm.model.waves import _GrowingBias
 from lpm.recipes.jets import kinematics
 from lpm.tokens import BinnedConfig, ContinuousConfig, QuantisedConfig
 from tests.model.test_model import CONFIG, build, of_codes
 
+CPU = torch.device("cpu")
 CODES = replace(CONFIG, heads=of_codes())
+WAVES, SLOTS = SampleConfig(), SampleConfig(batch=150, slots=True)
 PLAIN = replace(CODES, pairs=None, condition=None)
 
 
@@ -54,6 +58,10 @@ def test_waves_of_different_length_share_a_step(toy_jets: Callable[..., Batch]) 
         torch.testing.assert_close(found[3:], wanted[i][3:][[2, 2, 0, 3]], atol=1e-5, rtol=1e-5)
 
 
+def chooser(config: SampleConfig) -> Chooser:
+    return Chooser(config, uniform_of(torch.Generator().manual_seed(0), CPU), CPU)
+
+
 def decided(toy_jets: Callable[..., Batch]) -> Model:
     """A model of sixteen classes that leaves nothing to chance: each class has one jet, of a length of its own."""
     pytest.importorskip("vector_quantize_pytorch", reason="vector-quantize-pytorch is not installed")
@@ -70,17 +78,19 @@ def decided(toy_jets: Callable[..., Batch]) -> Model:
 def test_filled_places_change_no_jet(toy_jets: Callable[..., Batch]) -> None:
     model, n = decided(toy_jets), 40
     classes = torch.arange(n) * 7 % 16
-    jets: dict[int, list[list[torch.Tensor]]] = {}
-    for batch in (n, 12):  # all at once; with places filled again
-        config = SampleConfig(batch=batch, longest=20, top_k=1)
+    jets: dict[tuple[int, bool], list[torch.Tensor]] = {}
+    for batch, slots in ((n, False), (12, False), (12, True)):  # all at once; with places filled again
+        config = SampleConfig(batch=batch, longest=20, top_k=1, slots=slots)
         made = list(generate(model, n, classes=classes, config=config))
         assert [len(b) for b in made] == [batch] * (n // batch) + [n % batch] * (n % batch > 0)
         whole = Batch.cat(made)
         assert whole.field("jet.label").values.tolist() == classes.tolist()
-        jets[batch] = list(whole.collections["particle"])
-    assert len({len(j) for j in jets[n]}) > 3
-    for a, b in zip(jets[n], jets[12], strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+        jets[batch, slots] = list(whole.collections["particle"])
+    wanted = jets[n, False]
+    assert len({len(j) for j in wanted}) > 3
+    for found in (jets[12, False], jets[12, True]):
+        for a, b in zip(wanted, found, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -107,8 +117,9 @@ def test_memory_is_that_of_the_places(toy_jets: Callable[..., Batch], monkeypatc
     assert sum(size for size, _ in most[5:-20]) > 0.75 * 20 * len(most[5:-20])  # the places stay filled
 
 
+@pytest.mark.parametrize("slots", [False, True])
 @pytest.mark.parametrize("kind", ["hybrid", "codes", "product", "vq"])
-def test_generated_events_are_batches(kind: str, toy_jets: Callable[..., Batch]) -> None:
+def test_generated_events_are_batches(kind: str, slots: bool, toy_jets: Callable[..., Batch]) -> None:
     binned = BinnedConfig(collection="particle", fields=kinematics(), bins=(8, 8, 8))
     vq = QuantisedConfig(
         seen=ContinuousConfig(collection="particle", fields=kinematics()), codes=32, width=16, depth=1, heads=2
@@ -119,20 +130,20 @@ def test_generated_events_are_batches(kind: str, toy_jets: Callable[..., Batch])
         "product": replace(binned, product=True),
         "vq": vq,
     }
-    pairs = None if kind == "vq" else CONFIG.pairs
+    pairs = None if kind == "vq" or slots else CONFIG.pairs
     config = replace(CODES, tokenizers={"particle": tokenizer[kind]}, pairs=pairs)
     model = build(config, toy_jets(200))
-    classes = torch.arange(50) % 2
-    made = list(generate(model, 50, classes=classes, config=SampleConfig(batch=20, longest=12), seed=3))
+    classes, options = torch.arange(50) % 2, SampleConfig(batch=20, longest=12, slots=slots)
+    made = list(generate(model, 50, classes=classes, config=options, seed=3))
     assert [len(b) for b in made] == [20, 20, 10]
     whole = Batch.cat(made)
     assert whole.field("jet.label").values.tolist() == classes.tolist()
     assert whole.schema["particle"].names == ("pt", "deta", "dphi")
     assert int(whole.collections["particle"].lengths.max()) <= 12
     assert bool(whole.collections["particle"].values.isfinite().all())
-    again = Batch.cat(list(generate(model, 50, classes=classes, config=SampleConfig(batch=20, longest=12), seed=3)))
+    again = Batch.cat(list(generate(model, 50, classes=classes, config=options, seed=3)))
     assert torch.equal(whole.collections["particle"].values, again.collections["particle"].values)
-    other = Batch.cat(list(generate(model, 50, classes=classes, config=SampleConfig(batch=20, longest=12), seed=4)))
+    other = Batch.cat(list(generate(model, 50, classes=classes, config=options, seed=4)))
     assert whole.collections["particle"].values.shape != other.collections["particle"].values.shape or not torch.equal(
         whole.collections["particle"].values, other.collections["particle"].values
     )
@@ -148,16 +159,19 @@ def test_learned_multiplicity_is_sampled(toy_jets: Callable[..., Batch]) -> None
         model(true[step % 10 * 60 : step % 10 * 60 + 60])["next"].mean().backward()
         optimiser.step()
         optimiser.zero_grad()
-    made = Batch.cat(list(generate(model, 600, seed=1)))
-    lengths = made.collections["particle"].lengths.float()
-    expected = true.collections["particle"].lengths.float()
-    error = (lengths.var() / 600 + expected.var() / 600).sqrt()
-    assert abs(lengths.mean() - expected.mean()) < 5 * error + 0.3
+    expected, waves, slots = (
+        b.collections["particle"].lengths.float()
+        for b in (true, *(Batch.cat(list(generate(model, 600, config=c, seed=1))) for c in (WAVES, SLOTS)))
+    )
+    error = (waves.var() / 600 + expected.var() / 600).sqrt()
+    assert abs(waves.mean() - expected.mean()) < 5 * error + 0.3  # the model itself is off by a little
+    error = (waves.var() / 600 + slots.var() / 600).sqrt()
+    assert abs(waves.mean() - slots.mean()) < 4 * error  # they sample the same one
 
 
 def test_top_p_keeps_the_most_probable() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(2000, 1)
-    drawn = chooser(SampleConfig(top_p=0.7), torch.Generator().manual_seed(0))(logits)
+    drawn = chooser(SampleConfig(top_p=0.7))(logits)
     assert set(drawn.tolist()) == {0, 1}
     share = (drawn == 0).float().mean()
     assert abs(float(share) - 0.625) < 0.05
@@ -165,7 +179,7 @@ def test_top_p_keeps_the_most_probable() -> None:
 
 def test_draws_follow_the_probabilities_and_never_meet_none() -> None:
     p = torch.tensor([0.0, 0.6, 0.0, 0.3, 0.1, 0.0])
-    drawn = chooser(SampleConfig(), torch.Generator().manual_seed(0))(p.log().repeat(20_000, 1))
+    drawn = chooser(SampleConfig())(p.log().repeat(20_000, 1))
     share = torch.bincount(drawn, minlength=6) / 20_000
     assert share[p == 0].sum() == 0
     assert bool(((share - p).abs() <= 5 * (p * (1 - p) / 20_000).sqrt()).all())
@@ -173,7 +187,7 @@ def test_draws_follow_the_probabilities_and_never_meet_none() -> None:
 
 def test_temperature_follows_the_power_law() -> None:
     logits = torch.log(torch.tensor([[0.8, 0.2]])).repeat(20_000, 1)
-    drawn = chooser(SampleConfig(temperature=0.5), torch.Generator().manual_seed(0))(logits)
+    drawn = chooser(SampleConfig(temperature=0.5))(logits)
     assert abs(float((drawn == 0).float().mean()) - 0.64 / 0.68) < 0.01
 
 
@@ -185,8 +199,12 @@ def test_what_cannot_generate_says_so(toy_jets: Callable[..., Batch]) -> None:
         next(generate(model, 5, classes=torch.zeros(5)))
     with pytest.raises(ValueError, match="positive number"):
         next(generate(model, 0))
+    with pytest.raises(ValueError, match="pairwise bias"):
+        next(generate(model, 5, config=SampleConfig(slots=True)))
+    model = build(PLAIN, toy_jets())
     model.head("next").chain.outs[0].weight.data[0] = torch.nan
-    with pytest.raises(ValueError, match="not finite"):
-        next(generate(model, 5))
+    for slots in (False, True):
+        with pytest.raises(ValueError, match="not finite"):
+            next(generate(model, 5, config=SampleConfig(slots=slots)))
     with pytest.raises(ValueError, match="top_p"):
         SampleConfig(top_p=0.0)

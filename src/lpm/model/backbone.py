@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lpm.model.attention import Plan, attend
@@ -119,7 +119,8 @@ class Block(nn.Module):
     def _qkv(self, x_SD: Tensor) -> Tensor:
         q, k, v = self.qkv(self.norm1(x_SD)).unflatten(-1, (3, self.config.heads, -1)).unbind(-3)
         # Norms in single precision; under autocast all three go on in half, which the packed kernel of CUDA needs.
-        return torch.stack([self.norm_q(q.float()).to(v.dtype), self.norm_k(k.float()).to(v.dtype), v], -3)
+        kind = torch.promote_types(v.dtype, torch.float32)
+        return torch.stack([self.norm_q(q.to(kind)).to(v.dtype), self.norm_k(k.to(kind)).to(v.dtype), v], -3)
 
     def _mlp(self, x_SD: Tensor) -> Tensor:
         y = self.up(self.norm2(x_SD))
@@ -159,6 +160,29 @@ class Block(nn.Module):
             mask = None if bias is None else bias[:, :, None]
             out.append(F.scaled_dot_product_attention(q[:, :, None], part[0], part[1], attn_mask=mask).flatten(1))
         x_BD = x_BD + self.out(torch.cat(out))
+        return x_BD + self._mlp(x_BD)
+
+    def step_at(
+        self,
+        x_BD: Float[Tensor, "B D"],
+        kv: Float[Tensor, "2 B H A E"],
+        slot_B: Int[Tensor, " B"],
+        at_B: Int[Tensor, " B"],
+        seen: Bool[Tensor, "B 1 1 A"],
+    ) -> Float[Tensor, "B D"]:
+        """As `step`, with all events in one cache of fixed shape.
+
+        Args:
+            x_BD: One more position of each event.
+            kv: The cache, to which its keys and values are written.
+            slot_B: 0 to B - 1.
+            at_B: Where.
+            seen: What each may look at, itself included.
+        """
+        q, k, v = self._qkv(x_BD).unbind(-3)
+        kv[0, slot_B, :, at_B], kv[1, slot_B, :, at_B] = k, v
+        y = F.scaled_dot_product_attention(q[:, :, None], kv[0], kv[1], attn_mask=seen)
+        x_BD = x_BD + self.out(y.flatten(1))
         return x_BD + self._mlp(x_BD)
 
 

@@ -5,7 +5,7 @@ Shapes: B events, T tokens of all events together, F continuous features, K code
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from lpm.data.batch import Batch, Ragged
 from lpm.data.schema import Collection, Field, Schema
 
-__all__ = ["Tokenizer", "Tokens", "gather_fields", "visible_fields"]
+__all__ = ["Tokenizer", "Tokens", "Uniform", "gather_fields", "visible_fields"]
+
+Uniform = Callable[..., Tensor]
+"""Shape to random numbers from 0 to below 1, on the device where they are wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +97,16 @@ class Tokenizer(nn.Module):
         raise NotImplementedError
 
     def complete(
-        self, codes: Int[Tensor, "T K"], generator: torch.Generator
+        self, codes: Int[Tensor, "T K"], uniform: Uniform
     ) -> tuple[Float[Tensor, "T fields"] | None, Float[Tensor, "T F"] | None]:
         """Values (T, len(paths)) and features (T, width) of sampled codes (T, K), as far as single tokens have them.
 
         While sampling, the features are the next input. A tokenizer whose codes mean something only in their context
         returns None for both; its values come from `decode` when the event is whole.
+
+        Args:
+            codes: What was sampled.
+            uniform: Gives the random numbers that place a value within its cell.
         """
         return None, None
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
-from lpm.tokens.base import Tokenizer, Tokens, gather_fields
+from lpm.tokens.base import Tokenizer, Tokens, Uniform, gather_fields
 from lpm.tokens.transform import Reservoir, Transform
 
 __all__ = ["Binned", "BinnedConfig"]
@@ -123,7 +123,17 @@ class Binned(Tokenizer):
     def decode(self, tokens: Tokens, generator: torch.Generator | None = None) -> Ragged:
         """Values (T, fields): bin centres, or uniform within the bin if a generator is given."""
         assert tokens.codes is not None
-        columns = list(tokens.codes.unbind(1))
+        codes_TK = tokens.codes
+        if generator is None:
+            return Ragged(self._values(codes_TK, None), tokens.offsets)
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator).to(codes_TK.device)
+
+        return Ragged(self._values(codes_TK, uniform), tokens.offsets)
+
+    def _values(self, codes_TK: Tensor, uniform: Uniform | None) -> Tensor:
+        columns = list(codes_TK.unbind(1))
         if self.config.product:
             rest, columns = columns[0], []
             for n in reversed(self.config.bins):
@@ -135,11 +145,10 @@ class Binned(Tokenizer):
             if t.form == "category":
                 out.append(code)
                 continue
-            inside = 0.5 if generator is None else torch.rand(code.shape, generator=generator).to(code.device)
+            inside = 0.5 if uniform is None else uniform(len(code))
             out.append(t.inverse(self.low[i] + (code + inside) / n * (self.high[i] - self.low[i])))
-        return Ragged(torch.stack(out, 1), tokens.offsets)
+        return torch.stack(out, 1)
 
-    def complete(self, codes: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
+    def complete(self, codes: Tensor, uniform: Uniform) -> tuple[Tensor, None]:
         """Values drawn uniformly within the bins; there are no features."""
-        offsets = torch.tensor([0, len(codes)], device=codes.device)
-        return self.decode(Tokens(offsets, codes=codes), generator).values, None
+        return self._values(codes, uniform), None

@@ -2,6 +2,9 @@ r"""Continuous tokens: each row of a collection is one token of standardised fea
 
 Each field is transformed (`Transform`) and then standardised with the mean :math:`\mu` and deviation :math:`\sigma`
 found in one pass over the data, :math:`x' = (f(x) - \mu) / \sigma`. What was not measured (NaN) becomes 0, the mean.
+
+Two further features of taggers follow from the others, so that decoding has no need of them: the logarithm of a row's
+share in the sum over its event, and the length of a vector of two fields.
 """
 
 from __future__ import annotations
@@ -29,12 +32,16 @@ class ContinuousConfig:
         fields: One transform a field. A category needs its number of classes in `classes`.
         classes: Number of classes of each category field, in order of appearance.
         clip: Features are kept within ± this many standard deviations.
+        shares: Fields of which each row's share in the sum over its event is seen too, as a logarithm.
+        lengths: Pairs of fields of which the root of summed squares is seen too: ΔR of deta and dphi.
     """
 
     collection: str
     fields: tuple[Transform, ...]
     classes: tuple[int, ...] = ()
     clip: float = 8.0
+    shares: tuple[str, ...] = ()
+    lengths: tuple[tuple[str, str], ...] = ()
 
     def build(self) -> Continuous:
         """The tokenizer, not yet fitted."""
@@ -63,21 +70,23 @@ class Continuous(Tokenizer):
         self.paths = tuple(f"{config.collection}.{n}" for n in self.names)
         sizes = iter(config.classes)
         self.sizes = tuple(next(sizes) if t.form == "category" else 1 for t in config.fields)
-        self.width = sum(self.sizes)
+        derived = len(config.shares) + len(config.lengths)
+        self.width = sum(self.sizes) + derived
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.zeros(len(self.names)))
-        self.register_buffer("std", torch.ones(len(self.names)))
+        self.register_buffer("mean", torch.zeros(len(self.names) + derived))
+        self.register_buffer("std", torch.ones(len(self.names) + derived))
 
     def _transformed(self, values: Tensor) -> Tensor:
         return torch.stack([t(values[:, i]) for i, t in enumerate(self.config.fields)], 1)
 
     def fit(self, batches: Iterable[Batch]) -> Continuous:
         """Mean and deviation of each transformed field, missing values left out (Chan et al. 1979, one pass)."""
-        n = torch.zeros(len(self.names), dtype=torch.float64)
+        n = torch.zeros(len(self.mean), dtype=torch.float64)
         mean, square = torch.zeros_like(n), torch.zeros_like(n)
         for batch in batches:
-            u = self._transformed(gather_fields(batch, self.collection, self.names).values).double()
+            rows = gather_fields(batch, self.collection, self.names)
+            u = torch.cat([self._transformed(rows.values), self._derived(batch)], 1).double()
             known = u.isfinite()
             count = known.sum(0)
             m = torch.where(known, u, 0).sum(0) / count.clamp_min(1)
@@ -86,14 +95,42 @@ class Continuous(Tokenizer):
             square += s + (m - mean) ** 2 * n * count / total
             mean += (m - mean) * count / total
             n += count
-        category = torch.tensor([t.form == "category" for t in self.config.fields])
+        none = [False] * (len(self.mean) - len(self.names))
+        category = torch.tensor([*(t.form == "category" for t in self.config.fields), *none])
         self.mean.copy_(torch.where(category, 0.0, mean))
         self.std.copy_(torch.where(category, 1.0, (square / n.clamp_min(1)).sqrt().clamp_min(1e-6)))
         return self
 
+    def _derived(self, batch: Batch) -> Tensor:
+        """(N, shares + lengths) features that follow from the others, before they are standardised."""
+        c, columns = self.config, []
+        if c.shares:
+            rows = gather_fields(batch, self.collection, c.shares)
+            rows = rows.with_values(rows.values.double())  # the order of rows must not show in the sum
+            whole = rows.sum()[rows.event]
+            share = rows.values / torch.where(whole > 0, whole, 1.0)
+            columns.append(share.clamp_min(1e-8).log().to(self.mean.dtype))
+        for pair in c.lengths:
+            x, y = gather_fields(batch, self.collection, pair).values.unbind(1)
+            columns.append(torch.hypot(x, y)[:, None])
+        rows = batch.collections[self.collection]
+        return torch.cat(columns, 1) if columns else rows.values.new_zeros(len(rows.values), 0)
+
+    def _standard(self, u: Tensor, of: slice) -> Tensor:
+        return ((u - self.mean[of]) / self.std[of]).clamp(-self.config.clip, self.config.clip)
+
     def features(self, values: Tensor) -> Tensor:
-        """(N, width) features of raw values (N, fields)."""
-        u = ((self._transformed(values) - self.mean) / self.std).clamp(-self.config.clip, self.config.clip)
+        """(N, width) features of raw values (N, fields).
+
+        Raises:
+            ValueError: If there are features that follow from the whole event and not from its rows one by one.
+        """
+        if self.width > sum(self.sizes):
+            raise ValueError("shares and lengths need whole events: leave them out of what generates row by row")
+        return self._own(values)
+
+    def _own(self, values: Tensor) -> Tensor:
+        u = self._standard(self._transformed(values), slice(len(self.names)))
         columns = []
         for i, (t, size) in enumerate(zip(self.config.fields, self.sizes, strict=True)):
             if t.form == "category":
@@ -107,7 +144,11 @@ class Continuous(Tokenizer):
     def encode(self, batch: Batch) -> Tokens:
         """Tokens with `features` (T, width)."""
         rows = gather_fields(batch, self.collection, self.names)
-        return Tokens(rows.offsets, features=self.features(rows.values))
+        features = self._own(rows.values)
+        if self.width > sum(self.sizes):
+            derived = self._standard(self._derived(batch), slice(len(self.names), None))
+            features = torch.cat([features, derived.nan_to_num(0.0)], 1)
+        return Tokens(rows.offsets, features=features)
 
     def decode(self, tokens: Tokens, generator: torch.Generator | None = None) -> Ragged:
         """Values (T, fields); exact up to rounding and clipping."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
-from lpm.tokens.base import Tokenizer, Tokens
+from lpm.tokens.base import Tokenizer, Tokens, Uniform
 from lpm.tokens.binned import Binned, BinnedConfig
 from lpm.tokens.continuous import ContinuousConfig
 
@@ -74,9 +74,9 @@ class Hybrid(Tokenizer):
             return self.seen.decode(tokens)
         return self.told.decode(tokens, generator)
 
-    def complete(self, codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def complete(self, codes: Tensor, uniform: Uniform) -> tuple[Tensor, Tensor]:
         """Values drawn uniformly within the cells, and their features."""
-        values, _ = self.told.complete(codes, generator)
+        values, _ = self.told.complete(codes, uniform)
         return values, self.seen.features(values)
 
 

@@ -17,6 +17,7 @@ from lpm.model.layers import zero_linear
 from lpm.model.packing import Hidden
 from lpm.model.view import Streams, View
 from lpm.tokens import Tokenizer
+from lpm.tokens.base import Uniform
 
 __all__ = ["NextToken", "NextTokenConfig"]
 
@@ -73,9 +74,15 @@ class NextToken(Head):
         return self.chain.loss(hidden.before(self.config.of), tokens.codes)
 
     def sample(
-        self, h_BD: Float[Tensor, "B D"], draw: Callable[[Tensor], Tensor], generator: torch.Generator
+        self, h_BD: Float[Tensor, "B D"], draw: Callable[[Tensor], Tensor], uniform: Uniform
     ) -> tuple[Int[Tensor, "B K"], Bool[Tensor, " B"]]:
-        """Codes (B, K) of the next token of each event, and (B,) whether the event has ended instead."""
+        """Codes (B, K) of the next token of each event, and (B,) whether the event has ended instead.
+
+        Args:
+            h_BD: States that predict the token.
+            draw: (B, V) log-odds to (B,) codes.
+            uniform: Gives the random numbers that decide on the end.
+        """
         p_B = torch.sigmoid(self.stop(h_BD)[:, 0].float())
-        ended_B = torch.rand(p_B.shape, generator=generator).to(p_B.device) < p_B
+        ended_B = uniform(len(p_B)) < p_B
         return self.chain.sample(h_BD, draw), ended_B
