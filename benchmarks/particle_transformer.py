@@ -17,7 +17,6 @@ in training shuffles particles and drops those beyond a random length. Both colu
 from __future__ import annotations
 
 import argparse
-import hashlib
 import resource
 import subprocess
 import sys
@@ -37,9 +36,9 @@ from lpm.data.schema import Field
 from lpm.metrics.estimate import Estimate
 from lpm.model.heads import ClassifyConfig
 from lpm.model.model import Model, ModelConfig
-from lpm.model.particle_transformer import ParticleTransformerConfig
+from lpm.model.sets.particle_transformer import ParticleTransformerConfig
+from lpm.model.sets.weaver import load_weaver
 from lpm.model.view import View
-from lpm.model.weaver import load_weaver
 from lpm.tokens import ContinuousConfig, Transform
 
 LONGEST = 128
@@ -227,8 +226,7 @@ def main() -> None:
         sys.exit("the models differ by more than 1e-5: nothing is compared")
     rows, notes = [], []
     for work, count in zip(WORK, (o.train_jets, o.jets), strict=True):
-        batch = jets(count, seed=1)
-        note_data(record, batch, work)
+        batch = record.drawn(jets(count, seed=1), work)
         for side in (model, *peers.values()):
             side.train(work == "training")
         rows.append(row(work, count, timed(turns(peers, model, batch, work), o.repeats)))
@@ -251,12 +249,6 @@ def main() -> None:
     ]
     record.more = {"difference": difference}
     record.save()
-
-
-def note_data(record: Record, batch: Batch, work: str) -> None:
-    """The drawn jets among the data of the record."""
-    whole = hashlib.sha256(batch.collections["particle"].values.numpy().tobytes()).hexdigest()
-    record.data.append({"name": f"drawn jets, {work}", "sha256": whole, "jets": len(batch)})
 
 
 def row(work: str, count: int, seconds: dict[str, list[float]]) -> tuple[Estimate | str, ...]:

@@ -21,7 +21,8 @@ from lpm.model.heads import Head, HeadConfig
 from lpm.model.heads.base import class_index
 from lpm.model.packing import Hidden, Layout
 from lpm.model.pairs import PairBias, PairBiasConfig
-from lpm.model.particle_transformer import ParticleTransformer, ParticleTransformerConfig
+from lpm.model.sets import AnySetConfig, SetBackbone, SetConfig
+from lpm.model.sets.base import species
 from lpm.model.view import Noised, Streams, View
 from lpm.tokens import Tokenizer, TokenizerConfig
 from lpm.tokens.base import gather_fields
@@ -49,33 +50,39 @@ class ModelConfig:
     """Everything that makes a model but its weights and schema.
 
     Args:
-        backbone: Size of the transformer. A Particle Transformer reads one collection, has its own pairwise physics and
-            answers heads that see all.
+        backbone: Size of the transformer, or a backbone of sets (`lpm.model.sets`): that reads one collection, has its
+            own pairwise physics if any, and answers heads that see all.
         tokenizers: {collection: tokenizer}; the collections are laid out in this order.
         heads: {name: head}.
         pairs: Pairwise physics bias, or None.
         condition: Category to generate by, or None.
 
     Raises:
-        ValueError: If a Particle Transformer is given pairs or a condition.
+        ValueError: If a backbone of sets is given pairs or a condition.
     """
 
-    backbone: BackboneConfig | ParticleTransformerConfig
+    backbone: BackboneConfig | AnySetConfig
     tokenizers: dict[str, TokenizerConfig]
     heads: dict[str, HeadConfig]
     pairs: PairBiasConfig | None = None
     condition: ConditionConfig | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.backbone, ParticleTransformerConfig) and (self.pairs or self.condition):
-            raise ValueError("a Particle Transformer has its own pairs and does not generate: no pairs, no condition")
+        if isinstance(self.backbone, SetConfig) and (self.pairs or self.condition):
+            name = type(self.backbone).__name__.removesuffix("Config")
+            raise ValueError(f"{name} has its own pairs, if any, and does not generate: no pairs, no condition")
 
     @property
     def kinematics(self) -> tuple[str, ...]:
-        """Fields that pairwise physics reads beside the tokenizers."""
-        if isinstance(self.backbone, ParticleTransformerConfig):
+        """Fields that pairwise physics and backbones of sets read beside the tokenizers."""
+        if isinstance(self.backbone, SetConfig):
             return self.backbone.paths
-        return (self.pairs.pt, self.pairs.eta, self.pairs.phi) if self.pairs else ()
+        return self.pairs.paths if self.pairs else ()
+
+    @property
+    def width(self) -> int:
+        """D, the width of the hidden states."""
+        return self.backbone.size if isinstance(self.backbone, SetConfig) else self.backbone.width
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +114,7 @@ class Model(nn.Module):
         super().__init__()
         self.config, self.schema = config, schema
         built: dict[str, Tokenizer] = {n: t.build() for n, t in config.tokenizers.items()}
-        self.tokenizers, width = nn.ModuleDict(built), config.backbone.width
+        self.tokenizers, width = nn.ModuleDict(built), config.width
         for name, tokenizer in built.items():
             if name != tokenizer.collection:
                 raise ValueError(f"tokenizer under {name!r} reads {tokenizer.collection!r}; use the collection's name")
@@ -117,8 +124,9 @@ class Model(nn.Module):
                         f"{name}.{field.name} is truth: a tokenizer must not see it; ask for it with a head"
                     )
         body, c = config.backbone, config.condition
-        self.backbone: Backbone | ParticleTransformer
-        if isinstance(body, ParticleTransformerConfig):
+        self.backbone: Backbone | SetBackbone
+        self.pairs: PairBias | None = None
+        if isinstance(body, SetConfig):
             self.embeds = nn.ModuleDict()
             self.prefix = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width), std=0.02))
             self.backbone = body.build(built)
@@ -126,15 +134,24 @@ class Model(nn.Module):
             self.embeds = nn.ModuleDict({n: Embed(width, t.width, t.vocab) for n, t in built.items()})
             self.prefix = nn.Parameter(torch.randn(1 + body.registers, width) * 0.5)
             self.backbone = Backbone(body)
-        self.pairs = PairBias(config.pairs, body.heads) if config.pairs else None
+            self.pairs = PairBias(config.pairs, body.heads) if config.pairs else None
         self.condition = Condition(width, len(c.classes), c.drop) if c else None
         self.heads = nn.ModuleDict({n: h.build(width, built) for n, h in config.heads.items()})
         # Last, so that models without a flow draw the same initial weights with or without these lines.
         self.time = Time(width) if any(isinstance(self.head(n).view, Noised) for n in self.heads) else None
         self._answer: Callable[..., dict[str, Tensor]] = self.losses
-        for name in self.heads if isinstance(self.backbone, ParticleTransformer) else ():
-            if self.head(name).view != View():
-                raise ValueError(f"head {name} hides particles from the backbone; a Particle Transformer sees all")
+        self._check_views()
+
+    def _check_views(self) -> None:
+        for name in self.heads:
+            view = self.head(name).view
+            if isinstance(self.backbone, SetBackbone) and view != View():
+                kind = type(self.backbone).__name__
+                raise ValueError(f"head {name} hides rows from the backbone, or asks it to generate; {kind} sees all")
+            if self.config.pairs and self.config.pairs.physics.couplings and view.causal:
+                raise ValueError(
+                    f"head {name} generates rows, whose couplings are not known; leave them out of the pairs"
+                )
 
     def tokenizer(self, name: str) -> Tokenizer:
         """The tokenizer of a collection."""
@@ -167,7 +184,7 @@ class Model(nn.Module):
         """Hidden states of one forward pass over tokens as seen through `view`; `ground` saves working it out again."""
         ground = ground or self.ground(batch)
         layout = ground.layout
-        if isinstance(self.backbone, ParticleTransformer):
+        if isinstance(self.backbone, SetBackbone):
             return self._gathered(self.backbone, batch, streams, layout)
         x_SD = self.prefix.new_empty(layout.size, self.prefix.shape[1])
         prefix_BPD = self.prefix.expand(len(batch), -1, -1)
@@ -182,26 +199,27 @@ class Model(nn.Module):
             x_SD = x_SD.index_copy(0, layout.rows[name], x_TD.to(x_SD.dtype))
         bias = None
         if self.pairs is not None:
-            kinematics_S3, real_S = self._kinematics(batch, streams, layout)
-            bias = self.pairs(kinematics_S3, real_S, ground.plan, view.causal)
+            kinematics_SK, real_S = self._kinematics(batch, streams, layout)
+            bias = self.pairs(kinematics_SK, real_S, ground.plan, view.causal)
         return Hidden(self.backbone(x_SD, ground.plan, view.causal, bias), layout)
 
     def ground(self, batch: Batch) -> Ground:
         """Where everything lies in the packed sequence: worked out on the CPU, which knows the lengths."""
         layout = Layout.of({n: batch.collections[n].host_offsets for n in self.tokenizers}, len(self.prefix))
         device = self.prefix.device
-        if isinstance(self.backbone, ParticleTransformer):
+        if isinstance(self.backbone, SetBackbone):
             return Ground(layout.to(device), Plan((), layout.offsets.int(), 0, None))
         # The packed kernel of CUDA takes half precision only and no bias; all else goes by length groups.
         packed = device.type == "cuda" and torch.is_autocast_enabled("cuda") and self.pairs is None
         return Ground(layout.to(device), plan(layout.offsets, grouped=not packed).to(device))
 
-    def _gathered(self, body: ParticleTransformer, batch: Batch, streams: Streams, layout: Layout) -> Hidden:
-        of = body.config.of
-        features_TF = streams[of].features
-        assert features_TF is not None
-        x_TD, event_BD = body(features_TF, body.config.momenta(batch), streams[of].offsets, self.prefix)
-        x_SD = x_TD.new_empty(layout.size, x_TD.shape[1]).index_copy(0, layout.rows[of], x_TD)
+    def _gathered(self, body: SetBackbone, batch: Batch, streams: Streams, layout: Layout) -> Hidden:
+        c = body.config
+        tokens, kinds_T = streams[c.of], species(batch, c.category, c.of) if c.category else None
+        assert tokens.features is not None
+        momenta_T4 = c.momenta(batch).to(tokens.features.dtype)
+        x_TD, event_BD = body(tokens.features, momenta_T4, tokens.offsets, self.prefix, kinds_T)
+        x_SD = x_TD.new_empty(layout.size, x_TD.shape[1]).index_copy(0, layout.rows[c.of], x_TD)
         return Hidden(x_SD.index_copy(0, layout.prefix[:, 0], event_BD.to(x_SD.dtype)), layout, gathered=True)
 
     def _said(self, batch: Batch) -> Tensor:
@@ -215,11 +233,13 @@ class Model(nn.Module):
         assert self.config.pairs is not None
         c, tokens = self.config.pairs, streams[self.config.pairs.of]
         names = tuple(path.split(".")[1] for path in (c.pt, c.eta, c.phi))
-        rows, at = gather_fields(batch, c.of, names).values, layout.rows[c.of]
+        rows, at = gather_fields(batch, c.of, names).values.to(self.prefix.dtype), layout.rows[c.of]
+        if c.physics.couplings:  # what the row is, as a fourth number
+            rows = torch.cat([rows, species(batch, c.physics.species, c.of)[:, None].to(rows.dtype)], 1)
         seen = torch.ones_like(at, dtype=torch.bool) if tokens.hidden is None else ~tokens.hidden
         if tokens.time is not None:  # the kinematics are those of the data, which must not be told
             seen = torch.zeros_like(seen)
-        kinematics = rows.new_zeros(layout.size, 3).index_copy(0, at, rows)
+        kinematics = rows.new_zeros(layout.size, rows.shape[1]).index_copy(0, at, rows)
         return kinematics, seen.new_zeros(layout.size).index_copy(0, at, seen)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

@@ -9,12 +9,15 @@ are mapped by a small network to one number a head, which is added to the attent
 mass is that of two massless particles, :math:`m^2 = 2 p_{Ta}p_{Tb}(\cosh\Delta\eta-\cos\Delta\phi)`, and
 pseudorapidity stands for rapidity, so that transverse momentum and relative angles suffice.
 
-Shapes: G events of one length group, L its longest, H heads, T rows of the collection, S packed positions.
+To these, the couplings of the Standard Model may be added (`lpm.model.pair_terms`).
+
+Shapes: G events of one length group, L its longest, H heads, T rows of the collection, S packed positions, K = 3
+numbers of a row, or 4 where the last says what it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,9 +25,13 @@ from torch import Tensor, nn
 
 from lpm.model.attention import Group, Plan
 from lpm.model.layers import zero_linear
+from lpm.model.pair_terms import PairTermsConfig, Term
 from lpm.physics.kinematics import delta_phi
 
 __all__ = ["PairBias", "PairBiasConfig", "pair_features"]
+
+TERMS: tuple[Term, ...] = ("ln_delta", "ln_kt", "ln_z", "ln_m2")
+"""The kinematic terms in the order of `pair_features`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +44,7 @@ class PairBiasConfig:
         eta: Path of the (relative) pseudorapidity.
         phi: Path of the (relative) azimuth in rad.
         width: Width of the hidden layer of the network.
+        physics: What a pair is described by.
     """
 
     of: str
@@ -44,6 +52,13 @@ class PairBiasConfig:
     eta: str
     phi: str
     width: int = 32
+    physics: PairTermsConfig = field(default_factory=lambda: PairTermsConfig(terms=TERMS))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Fields that it reads."""
+        species = self.physics.species
+        return (self.pt, self.eta, self.phi, *([species] if species else []))
 
 
 def pair_features(a: Float[Tensor, "*#n 3"], b: Float[Tensor, "*#n 3"]) -> Float[Tensor, "*#n 4"]:
@@ -74,30 +89,38 @@ class PairBias(nn.Module):
         super().__init__()
         self.config = config
         # The last layer starts at zero, so that a bias added to a trained body changes nothing at first.
-        self.net = nn.Sequential(nn.Linear(4, config.width), nn.GELU(), zero_linear(config.width, heads))
+        self.net = nn.Sequential(
+            nn.Linear(len(config.physics.terms), config.width), nn.GELU(), zero_linear(config.width, heads)
+        )
 
-    def pair(self, a: Float[Tensor, "*#n 3"], b: Float[Tensor, "*#n 3"]) -> Float[Tensor, "*#n H"]:
-        """(..., H) bias between particles (..., 3)."""
+    def pair(self, a: Float[Tensor, "*#n K"], b: Float[Tensor, "*#n K"]) -> Float[Tensor, "*#n H"]:
+        """(..., H) bias between rows (..., K)."""
+        features, physics = pair_features(a[..., :3], b[..., :3]), self.config.physics
+        if physics.terms != TERMS:
+            known = dict(zip(TERMS, features.unbind(-1), strict=True))
+            kinds = (a[..., 3].long(), b[..., 3].long()) if physics.couplings else (None, None)
+            features = torch.stack(physics.pick(known, *kinds), -1)
         # Features span several units; a constant divisor, unlike batch statistics, keeps events independent.
-        out: Tensor = self.net(pair_features(a, b) / 4)
+        out: Tensor = self.net(features / 4)
         return out
 
     def forward(
-        self, kinematics_S3: Float[Tensor, "S 3"], real_S: Bool[Tensor, " S"], plan: Plan, causal: bool
+        self, kinematics_SK: Float[Tensor, "S K"], real_S: Bool[Tensor, " S"], plan: Plan, causal: bool
     ) -> list[Float[Tensor, "_ H _ _"]]:
         """One (G, H, L, L) bias a group, minus infinity where a position must not look.
 
         Args:
-            kinematics_S3: pt, eta, phi of each packed position; anything finite where `real_S` is False.
+            kinematics_SK: pt, eta, phi of each packed position, and what it is if couplings ask; anything finite where
+                `real_S` is False.
             real_S: True where the position is a row whose kinematics may be seen.
             plan: A plan with groups.
             causal: Whether positions look only back.
         """
-        return [self._group(kinematics_S3, real_S, g, causal) for g in plan.groups]
+        return [self._group(kinematics_SK, real_S, g, causal) for g in plan.groups]
 
-    def _group(self, kinematics_S3: Tensor, real_S: Tensor, group: Group, causal: bool) -> Tensor:
-        x_GL3, real_GL = kinematics_S3[group.index], real_S[group.index]
-        bias_GLLH = self.pair(x_GL3[:, :, None], x_GL3[:, None])
+    def _group(self, kinematics_SK: Tensor, real_S: Tensor, group: Group, causal: bool) -> Tensor:
+        x_GLK, real_GL = kinematics_SK[group.index], real_S[group.index]
+        bias_GLLH = self.pair(x_GLK[:, :, None], x_GLK[:, None])
         both_GLL = real_GL[:, :, None] & real_GL[:, None]
         seen_GLL = group.valid[:, None, :].expand_as(both_GLL)
         if causal:

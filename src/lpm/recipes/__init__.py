@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lpm.recipes import jets
+from lpm.recipes import four_tops, jets, origin, taggers
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 
 __all__ = ["RECIPES", "DataConfig", "RunConfig", "StartConfig"]
@@ -17,5 +17,11 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "jets.top": jets.top,
     "jets.quark_gluon": jets.quark_gluon,
     "jets.classes": jets.classes,
+    "jets.pfn": taggers.pfn,
+    "jets.particle_net": taggers.particle_net,
+    "jets.particle_transformer": taggers.particle_transformer,
+    "jets.lorentz": taggers.lorentz,
+    "jets.origin": origin.origin,
+    "events.four_tops": four_tops.four_tops,
 }
 """All recipes by name. Others are named `my_package.module:function`."""

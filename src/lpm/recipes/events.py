@@ -109,8 +109,7 @@ def _columns(model: ModelConfig, schema: Schema) -> list[str]:
     for name, t in model.tokenizers.items():
         seen = t.seen if isinstance(t, HybridConfig | QuantisedConfig) else t
         fields += [f"{name}.{f.field}" for f in seen.fields]
-    if model.pairs:
-        fields += [model.pairs.pt, model.pairs.eta, model.pairs.phi]
+    fields += model.kinematics
     if model.condition:
         fields.append(model.condition.field)
     fields += _targets(model).values()

@@ -12,6 +12,7 @@ from lpm.model.backbone import BackboneConfig
 from lpm.model.heads import ClassifyConfig, FlowConfig, HeadConfig, NextTokenConfig, RegressConfig, UnmaskConfig
 from lpm.model.model import ConditionConfig, ModelConfig
 from lpm.model.pairs import PairBiasConfig
+from lpm.model.sets import SetConfig
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 from lpm.tasks.jets import QUARK_GROUPS, TOP_GROUPS
 from lpm.tokens import BinnedConfig, ContinuousConfig, HybridConfig, QuantisedConfig, Transform
@@ -191,7 +192,8 @@ def classes(
 
 def tiny(run: RunConfig) -> RunConfig:
     """The tiny twin of any recipe of jets, for tests: same parts, two steps."""
-    body = replace(run.model.backbone, width=32, depth=2, heads=2)
+    whole = run.model.backbone
+    body = whole.tiny() if isinstance(whole, SetConfig) else replace(whole, width=32, depth=2, heads=2)
     tokenizers = {
         n: replace(t, codes=64, width=32, depth=1) if isinstance(t, QuantisedConfig) else t
         for n, t in run.model.tokenizers.items()

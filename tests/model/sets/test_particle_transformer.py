@@ -11,14 +11,14 @@ from torch import Tensor
 from lpm.data.batch import Batch
 from lpm.model import checkpoint
 from lpm.model.adapt import adapt, merge
-from lpm.model.buckets import Bucket
 from lpm.model.heads import ClassifyConfig, NextTokenConfig, RegressConfig, UnmaskConfig
-from lpm.model.interactions import Interactions, squares, triangles
 from lpm.model.layers import Dropout
 from lpm.model.model import ConditionConfig, Model, ModelConfig
 from lpm.model.pairs import PairBiasConfig
-from lpm.model.particle_transformer import ParticleTransformerConfig
-from lpm.model.weaver import from_weaver, load_weaver
+from lpm.model.sets.buckets import Bucket
+from lpm.model.sets.interactions import Interactions, squares, triangles
+from lpm.model.sets.particle_transformer import ParticleTransformerConfig
+from lpm.model.sets.weaver import from_weaver, load_weaver
 from lpm.recipes.jets import hybrid, kinematics
 from lpm.records.config import from_dict, to_dict
 from lpm.tokens import BinnedConfig, ContinuousConfig, Transform
@@ -228,7 +228,7 @@ def test_squares_of_pairs_with_gradients() -> None:
 
 
 def test_the_network_of_pairs_equals_one_of_ordinary_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lpm.model.norm_stack.CHUNK", 16)
+    monkeypatch.setattr("lpm.model.sets.norm_stack.CHUNK", 16)
     torch.manual_seed(0)
     ours, x = Interactions((6, 6, 5), heads=3).double(), 3 * torch.randn(4, 70, dtype=torch.float64) + 1
     plain: list[torch.nn.Module] = [torch.nn.BatchNorm1d(4)]

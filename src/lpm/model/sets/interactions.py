@@ -12,7 +12,7 @@ triangle of its square, row by row. An event of n particles has n (n + 1) / 2 pa
 The order of operations is that of `weaver`, to the last bit where cancellation matters: the squared mass of two nearly
 collinear particles, computed in single precision from energies, is rounding noise, and trained weights expect it.
 
-Shapes: S packed particles, P pairs, G events of one bucket, L its longest, H heads.
+Shapes: S packed particles, P pairs, K terms of a pair, G events of one bucket, L its longest, H heads.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lpm.model.adapt import LowRank
-from lpm.model.buckets import Bucket
-from lpm.model.norm_stack import CHUNK, NormStack
+from lpm.model.pair_terms import KINEMATIC, PairTermsConfig
+from lpm.model.sets.buckets import Bucket
+from lpm.model.sets.norm_stack import CHUNK, NormStack
 
-__all__ = ["Interactions", "RowNorm", "kinematics", "pair_features", "squares", "triangles"]
+__all__ = ["Interactions", "RowNorm", "describe", "kinematics", "pair_features", "squares", "triangles"]
 
 EPS = 1e-8
 """Floor of what a logarithm is taken of, in GeV or GeV²."""
@@ -61,6 +62,20 @@ def pair_features(a_7P: Float[Tensor, "7 P"], b_7P: Float[Tensor, "7 P"]) -> Flo
     z = low / (a_7P[4] + b_7P[4]).clamp(min=EPS)
     px2, py2, pz2, e2 = (a_7P[:4] + b_7P[:4]).square()
     return torch.stack([low * delta, z, delta, e2 - (px2 + py2 + pz2)]).clamp(min=EPS).log()
+
+
+def describe(
+    a_7P: Float[Tensor, "7 P"],
+    b_7P: Float[Tensor, "7 P"],
+    physics: PairTermsConfig,
+    a_P: Int[Tensor, " P"] | None = None,
+    b_P: Int[Tensor, " P"] | None = None,
+) -> Float[Tensor, "K P"]:
+    """The K terms that a configuration asks for, of particles described by `kinematics` and, for couplings, by kind."""
+    features_4P = pair_features(a_7P, b_7P)
+    if physics.terms == KINEMATIC:
+        return features_4P
+    return torch.stack(physics.pick(dict(zip(KINEMATIC, features_4P, strict=True)), a_P, b_P))
 
 
 def triangles(lengths: Int[Tensor, " G"], longest: int) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:
@@ -150,12 +165,13 @@ class Interactions(nn.Module):
     Args:
         widths: Of the hidden layers.
         heads: H.
+        terms: K, numbers that describe a pair.
     """
 
-    def __init__(self, widths: tuple[int, ...], heads: int) -> None:
+    def __init__(self, widths: tuple[int, ...], heads: int, terms: int = 4) -> None:
         super().__init__()
-        sizes = (4, *widths, heads)
-        self.net = nn.Sequential(RowNorm(4))
+        sizes = (terms, *widths, heads)
+        self.net = nn.Sequential(RowNorm(terms))
         for i, o in pairwise(sizes):
             self.net.extend([nn.Linear(i, o), RowNorm(o)])
 
@@ -169,8 +185,8 @@ class Interactions(nn.Module):
         """The linear layers, or what adapts them."""
         return [m for m in self.net if isinstance(m, nn.Linear | LowRank)]
 
-    def forward(self, parts: Iterable[Float[Tensor, "4 _"]]) -> Iterator[Float[Tensor, "_ H"]]:
-        """Numbers (P, H) of each part, given its features (4, P). In evaluation nothing is computed ahead of its use.
+    def forward(self, parts: Iterable[Float[Tensor, "K _"]]) -> Iterator[Float[Tensor, "_ H"]]:
+        """Numbers (P, H) of each part, given its terms (K, P). In evaluation nothing is computed ahead of its use.
 
         Args:
             parts: All pairs of the batch.
@@ -182,19 +198,19 @@ class Interactions(nn.Module):
                 yield from torch.split(self._trained(torch.cat(parts, 1).T.contiguous()), sizes)
                 return
         layers = self._folded()
-        for x_4P in parts:
-            yield torch.cat([_pass(part.T, layers) for part in torch.split(x_4P, CHUNK, 1)])
+        for x_KP in parts:
+            yield torch.cat([_pass(part.T, layers) for part in torch.split(x_KP, CHUNK, 1)])
 
-    def _trained(self, x_P4: Tensor) -> Tensor:
+    def _trained(self, x_PK: Tensor) -> Tensor:
         """Normalised with the statistics of these pairs, which the running ones follow."""
         first, *rest = norms = self.norms
         parameters: list[Tensor] = [first.weight, first.bias]
         for layer, norm in zip(self.layers, rest, strict=True):
             parameters += [layer.weight, layer.bias, norm.weight, norm.bias]
-        y_PH, mean, variance = NormStack.apply(x_P4, first.eps, *parameters)  # type: ignore[no-untyped-call]
+        y_PH, mean, variance = NormStack.apply(x_PK, first.eps, *parameters)  # type: ignore[no-untyped-call]
         sizes = [n.num_features for n in norms]
         for norm, m, v in zip(norms, torch.split(mean, sizes), torch.split(variance, sizes), strict=True):
-            norm.follow(m, v, len(x_P4))
+            norm.follow(m, v, len(x_PK))
         out: Tensor = y_PH
         return out
 

@@ -5,7 +5,7 @@ then a class token asks them what the jet is, in blocks of class attention (Touv
 blocks are those of NormFormer (Shleifer et al., arXiv 2110.09456): norms before and behind attention and inside the
 feed-forward layer, learned factors of heads and of the residual path.
 
-With equal weights it gives the answers of `weaver` (see `lpm.model.weaver`), but next to nothing is computed for
+With equal weights it gives the answers of `weaver` (see `lpm.model.sets.weaver`), but next to nothing is computed for
 padding: events are sorted by length and taken in buckets, rows are packed, and only the squares of attention are
 padded, to the longest event of the bucket. Batch norms see real particles only; that of the features counts, in the
 training of `weaver`, the zeros of the padding among the particles.
@@ -15,8 +15,7 @@ Shapes: T particles, F features, D width, B events, H heads, E head width; G, L 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
@@ -24,30 +23,20 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lpm.data.batch import Batch
-from lpm.model.buckets import Bucket
-from lpm.model.interactions import Interactions, RowNorm, kinematics, pair_features, squares, triangles
 from lpm.model.layers import Dropout
-from lpm.physics.kinematics import cartesian
-from lpm.tokens import Tokenizer
-from lpm.tokens.base import gather_fields
+from lpm.model.pair_terms import PairTermsConfig
+from lpm.model.sets.base import SetBackbone, SetConfig
+from lpm.model.sets.buckets import Bucket, ByLength
+from lpm.model.sets.interactions import Interactions, RowNorm, describe, kinematics, squares, triangles
 
 __all__ = ["ParticleTransformer", "ParticleTransformerConfig"]
 
-EVENTS = 16
-"""Events of a bucket on the CPU; sixteen were fastest for jets (in training 6: 20% slower, 48: 45% slower)."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class ParticleTransformerConfig:
+class ParticleTransformerConfig(SetConfig):
     """Size of a Particle Transformer, and where it finds the four-momenta. The defaults are the published ones.
 
     Args:
-        of: The collection of particles.
-        pt: Path of the transverse momentum in GeV.
-        eta: Path of the (relative) pseudorapidity.
-        phi: Path of the (relative) azimuth in rad.
-        energy: Path of the energy in GeV, in the frame of `eta`; None for massless particles.
         width: Width of the hidden states; a multiple of `heads`.
         embed: Widths of the hidden layers of the embedding.
         pairs: Widths of the hidden layers of the network of interactions.
@@ -56,16 +45,12 @@ class ParticleTransformerConfig:
         class_depth: Blocks of the class token.
         dropout: Probability of dropping an attention weight, an activation, or an entry of a block's two outputs. The
             blocks of the class token drop nothing.
+        physics: What a pair of particles is described by.
 
     Raises:
         ValueError: If the heads do not divide the width.
     """
 
-    of: str = "particle"
-    pt: str = "particle.pt"
-    eta: str = "particle.deta"
-    phi: str = "particle.dphi"
-    energy: str | None = None
     width: int = 128
     embed: tuple[int, ...] = (128, 512)
     pairs: tuple[int, ...] = (64, 64, 64)
@@ -73,35 +58,30 @@ class ParticleTransformerConfig:
     depth: int = 8
     class_depth: int = 2
     dropout: float = 0.1
+    physics: PairTermsConfig = field(default_factory=PairTermsConfig)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}; choose one that is")
 
     @property
-    def paths(self) -> tuple[str, ...]:
-        """Fields of the four-momentum."""
-        return (self.pt, self.eta, self.phi, *([self.energy] if self.energy else []))
+    def size(self) -> int:
+        """D."""
+        return self.width
 
-    def build(self, tokenizers: Mapping[str, Tokenizer]) -> ParticleTransformer:
-        """The body, for the features of its collection's tokenizer.
+    @property
+    def category(self) -> str | None:
+        """As the couplings need it."""
+        return self.physics.species
 
-        Raises:
-            ValueError: If there is not exactly this one tokenizer, or it has no features.
-        """
-        if set(tokenizers) != {self.of}:
-            raise ValueError(
-                f"a Particle Transformer reads one collection, {self.of}; got tokenizers of {', '.join(tokenizers)}"
-            )
-        if not tokenizers[self.of].width:
-            raise ValueError(f"the tokenizer of {self.of} has codes only; a Particle Transformer needs continuous ones")
-        return ParticleTransformer(self, tokenizers[self.of].width)
+    def tiny(self) -> ParticleTransformerConfig:
+        """The same parts at a size for tests."""
+        return replace(self, width=16, embed=(16, 32), pairs=(8, 8, 8), heads=4, depth=2, class_depth=1)
 
-    def momenta(self, batch: Batch) -> Float[Tensor, "T 4"]:
-        """(px, py, pz, E) of all particles in GeV."""
-        names = tuple(path.split(".")[1] for path in self.paths)
-        pt, eta, phi, *energy = gather_fields(batch, self.of, names).values.unbind(1)
-        return torch.stack([*cartesian(pt, eta, phi), *(energy or [pt * eta.cosh()])], 1)
+    def make(self, features: int) -> ParticleTransformer:
+        """The backbone for rows of so many features."""
+        return ParticleTransformer(self, features)
 
 
 class _Weights(nn.Module):
@@ -167,7 +147,7 @@ class ClassBlock(_Weights):
         return self._rest(token_GD, y_GHE.flatten(1))
 
 
-class ParticleTransformer(nn.Module):
+class ParticleTransformer(SetBackbone):
     """Features and four-momenta in, hidden states of particles and of events out.
 
     Args:
@@ -175,15 +155,17 @@ class ParticleTransformer(nn.Module):
         features: F.
     """
 
+    config: ParticleTransformerConfig
+
     def __init__(self, config: ParticleTransformerConfig, features: int) -> None:
         super().__init__()
-        c = self.config = config
+        c, self.config = config, config
         sizes = (features, *c.embed, c.width)
         self.norm_features = RowNorm(features)
         self.embed = nn.Sequential()
         for i, o in pairwise(sizes):
             self.embed.extend([nn.LayerNorm(i), nn.Linear(i, o), nn.GELU()])
-        self.interactions = Interactions(c.pairs, c.heads)
+        self.interactions = Interactions(c.pairs, c.heads, len(c.physics.terms))
         self.blocks = nn.ModuleList(Block(c.width, c.heads, c.dropout) for _ in range(c.depth))
         self.class_blocks = nn.ModuleList(ClassBlock(c.width, c.heads, 0.0) for _ in range(c.class_depth))
         self.norm = nn.LayerNorm(c.width)
@@ -207,32 +189,23 @@ class ParticleTransformer(nn.Module):
         momenta_T4: Float[Tensor, "T 4"],
         offsets: Int[Tensor, " starts"],
         token_1D: Float[Tensor, "1 D"],
+        species_T: Int[Tensor, " T"] | None = None,
     ) -> tuple[Float[Tensor, "T D"], Float[Tensor, "B D"]]:
-        """Hidden states (T, D) of the particles, and (B, D) of the class token of each event after the last norm.
-
-        Args:
-            features_TF: What is seen of each particle.
-            momenta_T4: (px, py, pz, E) in GeV.
-            offsets: (B + 1,) starts of the events; they may be empty.
-            token_1D: The class token.
-        """
-        lengths, order = offsets.diff().sort(stable=True)
-        starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        shift = torch.repeat_interleave(offsets[order] - starts[:-1], lengths, output_size=len(features_TF))
-        rows = torch.arange(len(features_TF), device=offsets.device) + shift
-        x_TD = self.embed(self.norm_features(features_TF[rows]))
-        p_7T = kinematics(momenta_T4[rows])
-        # Small buckets stay in the cache of a processor; an accelerator wants few and large ones.
-        size = EVENTS if offsets.device.type == "cpu" else max(EVENTS, len(order) // 8)
-        buckets = [Bucket.of(n) for n in torch.split(lengths, size)]
-        counts = [len(b.places) for b in buckets]
-        pairs = (_pairs(p, b) for p, b in zip(torch.split(p_7T, counts, 1), buckets, strict=True))
+        """Hidden states (T, D) of the particles, and (B, D) of the class token of each event after the last norm."""
+        sorted_ = ByLength.of(offsets, len(features_TF))
+        x_TD = self.embed(self.norm_features(features_TF[sorted_.rows]))
+        p_7T, counts = kinematics(momenta_T4[sorted_.rows]), sorted_.counts
+        kinds = torch.split(species_T[sorted_.rows], counts) if species_T is not None else [None] * len(counts)
+        parts = zip(torch.split(p_7T, counts, 1), kinds, sorted_.buckets, strict=True)
+        pairs = (_pairs(p, kind, b, self.config.physics) for p, kind, b in parts)
         bodies, events = [], []
-        for x_RD, bucket, y_PH in zip(torch.split(x_TD, counts), buckets, self.interactions(pairs), strict=True):
+        for x_RD, bucket, y_PH in zip(
+            torch.split(x_TD, counts), sorted_.buckets, self.interactions(pairs), strict=True
+        ):
             x_RD, event_GD = self._bucket(x_RD, bucket, y_PH, token_1D)
             bodies.append(x_RD)
             events.append(event_GD)
-        return torch.cat(bodies)[rows.argsort()], torch.cat(events)[order.argsort()]
+        return torch.cat(bodies)[sorted_.rows.argsort()], torch.cat(events)[sorted_.events.argsort()]
 
     def _bucket(self, x_RD: Tensor, bucket: Bucket, y_PH: Tensor, token_1D: Tensor) -> tuple[Tensor, Tensor]:
         if bucket.longest:
@@ -245,7 +218,8 @@ class ParticleTransformer(nn.Module):
         return x_RD, self.norm(token_GD)
 
 
-def _pairs(p_7R: Tensor, bucket: Bucket) -> Tensor:
-    """(4, P) features of the pairs of a bucket."""
+def _pairs(p_7R: Tensor, kind_R: Tensor | None, bucket: Bucket, physics: PairTermsConfig) -> Tensor:
+    """(K, P) terms of the pairs of a bucket."""
     a_P, b_P = triangles(bucket.lengths, bucket.longest)
-    return pair_features(p_7R[:, a_P], p_7R[:, b_P])
+    kinds = (None, None) if kind_R is None else (kind_R[a_P], kind_R[b_P])
+    return describe(p_7R[:, a_P], p_7R[:, b_P], physics, *kinds)
