@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lpm.metrics.migration import binomial, flavours, migration_counts, origin_metrics, shares
+from lpm.metrics.migration import binomial, flavours, migration_counts, origin_metrics, pair_template, shares
 
 NAMES = ("b", "bbar", "c", "cbar", "g")
 
@@ -71,3 +71,14 @@ def test_bad_input_is_refused(scores: np.ndarray, labels: np.ndarray, message: s
 def test_more_passed_than_there_were() -> None:
     with pytest.raises(ValueError, match="swap the two"):
         binomial(3, 2)
+
+
+def test_pairs_of_tags_are_a_distribution_whatever_the_order() -> None:
+    m = np.random.default_rng(1).dirichlet(np.ones(5), size=5)
+    ab = pair_template(m, 1, 3)
+    assert ab.sum() == pytest.approx(1)
+    assert len(ab) == 15
+    np.testing.assert_allclose(ab, pair_template(m, 3, 1))
+    assert pair_template(np.eye(3), 0, 2).tolist() == [0, 0, 1, 0, 0, 0]
+    with pytest.raises(ValueError, match="add up to 1 in row 1"):
+        pair_template(np.diag([1, 0.5]), 0, 1)

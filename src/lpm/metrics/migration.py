@@ -17,7 +17,7 @@ from scipy.special import betaincinv
 
 from lpm.metrics.estimate import LEVEL, Estimate
 
-__all__ = ["binomial", "flavours", "migration_counts", "origin_metrics", "shares"]
+__all__ = ["binomial", "flavours", "migration_counts", "origin_metrics", "pair_template", "shares"]
 
 
 def binomial(passed: float, total: float, level: float = LEVEL) -> Estimate:
@@ -122,3 +122,29 @@ def origin_metrics(counts: ArrayLike, names: Sequence[str]) -> dict[str, Estimat
             i = place[name]
             out[f"efficiency[{name}]"] = binomial(float(n[i, i]), float(n[i].sum()))
     return {**out, "accuracy": binomial(float(np.trace(n)), float(n.sum()))}
+
+
+def pair_template(matrix: ArrayLike, a: int, b: int) -> NDArray[np.float64]:
+    """(C (C + 1) / 2,) probability of each unordered pair of tags of an event whose jets have the origins a and b.
+
+    The two jets are taken to migrate independently.
+
+    Args:
+        matrix: (C, C) of `shares`.
+        a: Class of one jet.
+        b: Class of the other.
+
+    Raises:
+        ValueError: If a row is not a distribution.
+
+    Example:
+        >>> pair_template([[0.9, 0.1], [0.2, 0.8]], 0, 1).round(2).tolist()  # tags (0, 0), (0, 1) and (1, 1)
+        [0.18, 0.74, 0.08]
+    """
+    m = np.asarray(matrix, dtype=np.float64)
+    for row in (a, b):
+        if not np.isclose(m[row].sum(), 1, atol=1e-6):
+            raise ValueError(f"migration: expected shares that add up to 1 in row {row}, got {m[row].sum():.4g}")
+    both = np.outer(m[a], m[b])
+    both = both + both.T - np.diag(np.diag(both))
+    return np.asarray(both[np.triu_indices(len(m))])

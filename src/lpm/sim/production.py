@@ -2,8 +2,8 @@
 
 A chunk holds jets, or events, of all classes in random order. Its content depends on the request and the number of the
 chunk only, so a sample is the same for any number of workers, and whether or not it was interrupted. Each finished
-chunk is a shard under its final name, proven by a marker (see `lpm.data.farm`); what is missing is made by calling again
-with `resume`.
+chunk is a shard under its final name, proven by a marker (see `lpm.data.farm`); what is missing is made by calling
+again with `resume`.
 """
 
 from __future__ import annotations

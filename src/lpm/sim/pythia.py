@@ -142,9 +142,9 @@ def generate(settings: Sequence[str], seed: int, batch: int) -> Iterator[Events]
     """
     pythia = _start(settings, seed)
     while not pythia.infoPython().atEndOfFile():
-        events = _flatten(pythia.nextBatch(batch, errorMode="skip"))
-        if events.size:
-            yield events
+        record = pythia.nextBatch(batch, errorMode="skip")
+        if len(record):
+            yield _flatten(record)
 
 
 def _start(settings: Sequence[str], seed: int) -> Any:

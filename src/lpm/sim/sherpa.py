@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lpm.sim.card import file_of
+from lpm.sim.colour import coloured
 
 __all__ = ["PACKAGE", "PYTHON", "environment", "hard_events", "integrated"]
 
@@ -47,7 +48,11 @@ def hard_events(card: str, count: int, seed: int) -> Iterator[Path]:
         folder = Path(name) / "run"
         shutil.copytree(ready, folder)
         _run(folder, "-e", str(count), "-R", str(seed))
-        yield _written(folder)
+        # At parton level Sherpa writes no colours, and without them Pythia cannot shower.
+        whole = folder / "coloured.lhe"
+        with _written(folder).open(encoding="utf-8") as bare, whole.open("w", encoding="utf-8") as out:
+            out.writelines(coloured(bare, seed))
+        yield whole
 
 
 def integrated(card: str) -> Path:
@@ -108,7 +113,8 @@ def _cache() -> Path:
 def _interpreter() -> str:
     """A Python 3.12 or 3.13 that runs."""
     named = os.environ.get(PYTHON)
-    for name in [named] if named else ["python3.12", "python3.13"]:
+    managed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/3.1[23].*/bin/python3")
+    for name in [named] if named else ["python3.12", "python3.13", *map(str, sorted(managed))]:
         found = shutil.which(name)
         if found:
             asked = [found, "-c", "import sys, pip; print(*sys.version_info[:2])"]
