@@ -187,6 +187,35 @@ def test_particle_transformer(start: Start) -> None:
     assert all(float(row[1].replace(",", "")) > 100 for row in memory["rows"])
 
 
+def test_taggers(jets: Batch, start: Start, tmp_path: Path) -> None:
+    names = torch.arange(len(jets)) % len(JETCLASS)
+    ten = jets.with_field("jet", jets.schema.field("jet.label"), names)
+    write_batches(tmp_path / "ten.parquet", [ten], schema=ten.schema, provenance={})
+    words = ["--data", tmp_path / "ten.parquet", "--only"]
+    start("taggers", *words, "pfn", "--seeds", 1)
+    first = json.loads((tmp_path / "taggers.json").read_text(encoding="utf-8"))["results"]
+    record = start("taggers", *words, "pairs,pfn")
+    assert [(r["body"], r["seed"]) for r in record["results"]] == [("pfn", 0), ("pfn", 1), ("pairs", 0), ("pairs", 1)]
+    assert record["results"][:2] == first  # what was there is kept
+    overall, rejections = record["tables"]
+    assert [row[0] for row in overall["rows"]] == ["PFN (Deep Sets)", "lpm"]
+    assert overall["rows"][0][2]["value"] == pytest.approx(np.mean([r["accuracy"] for r in first]))
+    assert len(rejections["columns"]) == len(JETCLASS)
+    with pytest.raises(SystemExit, match="holds results of"):
+        start("taggers", *words, "pfn", "--lr", 0.1)
+
+
+@pytest.mark.slow
+def test_taggers_of_all_kinds(jets: Batch, start: Start, tmp_path: Path, body: Path) -> None:
+    pytest.importorskip("weaver", reason="weaver-core is not installed")
+    names = torch.arange(len(jets)) % len(JETCLASS)
+    ten = jets.with_field("jet", jets.schema.field("jet.label"), names)
+    write_batches(tmp_path / "ten.parquet", [ten], schema=ten.schema, provenance={})
+    record = start("taggers", "--data", tmp_path / "ten.parquet", "--base", body, "--base-size", 2)
+    assert len(record["results"]) == 20
+    assert all(0 <= r["auc"] <= 1 for r in record["results"])
+
+
 def test_metrics(start: Start) -> None:
     record = start("metrics")
     (table,) = record["tables"]

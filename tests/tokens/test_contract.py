@@ -151,3 +151,22 @@ def test_training_lowers_the_error_of_learned_codes(toy_jets: Callable[..., Batc
 def test_bins_must_fit_fields() -> None:
     with pytest.raises(ValueError, match="bins"):
         BinnedConfig(collection="particle", fields=kinematics(), bins=(10,))
+
+
+def test_shares_and_lengths_follow_from_the_event(toy_jets: Callable[..., Batch]) -> None:
+    config = ContinuousConfig(
+        collection="particle", fields=kinematics(), shares=("pt",), lengths=(("deta", "dphi"),), clip=100.0
+    )
+    batch = toy_jets(200)
+    made = config.build().fit([batch])
+    features = made.encode(batch).features
+    assert features.shape[1] == made.width == 5
+    pt, deta, dphi = (batch.field(f"particle.{n}") for n in ("pt", "deta", "dphi"))
+    share, length = (features[:, i] * made.std[i] + made.mean[i] for i in (3, 4))
+    torch.testing.assert_close(pt.with_values(share.exp()).sum(), torch.ones(200), rtol=1e-4, atol=0)
+    torch.testing.assert_close(length, torch.hypot(deta.values, dphi.values), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(features.mean(0), torch.zeros(5), atol=1e-3, rtol=0)
+    back = made.decode(made.encode(batch))
+    torch.testing.assert_close(back.values, batch.collections["particle"].values, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="whole events"):
+        made.features(batch.collections["particle"].values)

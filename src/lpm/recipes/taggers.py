@@ -2,7 +2,8 @@
 
 All see the same inputs and train in the same way, so that what differs is the body. `inputs` says what they see:
 `kinematics` is what every file of jets has, `full` adds charges, types and displacements as in JetClass, which
-`lpm simulate jets` writes.
+`lpm simulate jets` writes. Four-momenta are those of massless particles relative to the jet's axis: an energy in the
+frame of the detector does not belong to them.
 """
 
 from __future__ import annotations
@@ -79,8 +80,6 @@ def tagger(
         inputs: What is seen of each particle.
     """
     config = BODIES[body]
-    if inputs == "full":
-        config = replace(config, energy="particle.energy")
     run = classes(size, data, valid)
     model = replace(run.model, backbone=config, tokenizers={"particle": seen(inputs)}, pairs=None)
     train = TrainConfig(

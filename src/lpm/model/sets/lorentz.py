@@ -156,8 +156,9 @@ class Block(nn.Module):
 
     def _attend(self, x_SC: Tensor, v_SV4: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
         heads = self.heads
-        scalars = self.qkv(x_SC).unflatten(1, (3, heads, x_SC.shape[1] // heads))
-        vectors = _mix(v_SV4, self.qkv_vectors.weight).unflatten(1, (3, heads, v_SV4.shape[1] // heads))
+        size, each, some = len(x_SC), x_SC.shape[1] // heads, v_SV4.shape[1] // heads
+        scalars = self.qkv(x_SC).view(size, 3, heads, each)
+        vectors = _mix(v_SV4, self.qkv_vectors.weight).view(size, 3, heads, some, 4)
         metric = vectors.new_ones(3, 1, 1, 4)
         metric[1] = vectors.new_tensor(METRIC)
         qkv_S3HE = torch.cat([scalars, (vectors * metric).flatten(3)], 3)

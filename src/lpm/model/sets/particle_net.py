@@ -107,9 +107,9 @@ class EdgeConv(nn.Module):
         y_EC = near.spread(x_TC @ (of_own - of_difference).T) + near.ends(x_TC @ of_difference.T)
         if terms_EK is not None:
             y_EC = y_EC + terms_EK @ of_terms.T
-        y_EC = F.relu(self.norms[0](y_EC))
+        y_EC = F.relu_(self.norms[0](y_EC))
         for layer, norm in zip(self.layers, list(self.norms)[1:], strict=True):
-            y_EC = F.relu(norm(layer(y_EC)))
+            y_EC = F.relu_(norm(layer(y_EC)))
         out: Tensor = F.relu(self.norm_skip(self.skip(x_TC)) + near.mean(y_EC))
         return out
 
