@@ -12,7 +12,19 @@ import pytest
 
 from lpm.cli.main import app
 
-VERBS = ["quickstart", "inspect", "convert", "fetch", "simulate", "train", "generate", "predict", "evaluate", "report"]
+VERBS = [
+    "quickstart",
+    "inspect",
+    "convert",
+    "fetch",
+    "simulate",
+    "train",
+    "generate",
+    "predict",
+    "evaluate",
+    "report",
+    "unscramble",
+]
 ROOT = Path(__file__).parents[2]
 
 

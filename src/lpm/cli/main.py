@@ -22,6 +22,7 @@ from lpm.cli.quickstart import quickstart
 from lpm.cli.report import report
 from lpm.cli.simulate import simulate
 from lpm.cli.train import train
+from lpm.cli.unscramble import unscramble
 
 __all__ = ["app", "main"]
 
@@ -43,7 +44,7 @@ def _options(
         raise typer.Exit
 
 
-for _verb in (quickstart, inspect, convert, fetch, simulate, train, generate, predict, evaluate, report):
+for _verb in (quickstart, inspect, convert, fetch, simulate, train, generate, predict, evaluate, report, unscramble):
     app.command(help=(_verb.__doc__ or "").partition("\n    Raises:")[0])(_verb)
 
 

@@ -1,0 +1,104 @@
+"""`lpm unscramble DOMAIN EXPR`: simplify or reduce an expression, with a proof of what was found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lpm.theory.ibp.family import Family
+    from lpm.theory.ibp.reduce import Reduction
+
+__all__ = ["unscramble"]
+
+
+def unscramble(
+    domain: Annotated[str, typer.Argument(help="What kind of expression: ibp, sums of Feynman integrals.")],
+    expr: Annotated[str, typer.Argument(help="The expression, or a file that holds it: I[2,0,2,0,1,1,0].")],
+    family: Annotated[str, typer.Option(help="Family of integrals: a name, or a JSON file.")] = "trianglebox",
+    point: Annotated[str, typer.Option(help="Values: d=41,m1=1,m2=31,m3=47.")] = "",
+    prime: Annotated[int, typer.Option(help="Reduce modulo this prime; below 2^63.")] = 2**31 - 1,
+    keep: Annotated[str, typer.Option(help="Find coefficients as functions of this symbol, as exact fractions.")] = "",
+    method: Annotated[str, typer.Option(help="How to reduce: laporta.")] = "laporta",
+    memory: Annotated[float, typer.Option(help="Most memory for what elimination finds, GiB.")] = 16.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Reduce Feynman integrals to master integrals; each result is proved by adding up the identities it follows from.
+
+    Raises:
+        ValueError: If the expression is malformed, a value is missing, or memory runs out.
+    """
+    if domain != "ibp":
+        raise ValueError(f"unknown domain {domain!r}; there is: ibp")
+    if method != "laporta":
+        raise ValueError(f"unknown method {method!r}; there is: laporta")
+    from lpm.theory.ibp.family import read_family
+    from lpm.theory.ibp.reduce import read_terms, reduce_at, reduce_over
+
+    chosen = read_family(family)
+    terms = read_terms(_text(expr), chosen)
+    values, room = _point(point, chosen, keep), int(memory * 2**30)
+    try:
+        if keep:
+            found = reduce_over(chosen, terms, values, keep, memory=room)
+            _print_functions({",".join(map(str, i)): f.text(keep) for i, f in found.items()}, keep, as_json)
+        else:
+            _print(reduce_at(chosen, terms, values, prime, memory=room), chosen, prime, as_json)
+    except MemoryError as error:
+        raise ValueError(str(error)) from None
+
+
+def _text(expr: str) -> str:
+    """The expression itself, or what a file holds."""
+    try:
+        is_file = Path(expr).is_file()
+    except OSError:  # too long for a name
+        is_file = False
+    return Path(expr).read_text(encoding="utf-8") if is_file else expr
+
+
+def _point(text: str, family: Family, keep: str) -> dict[str, int]:
+    """Values of all symbols but the one that is kept."""
+    values: dict[str, int] = {}
+    for part in text.split(",") if text else []:
+        name, _, value = part.partition("=")
+        try:
+            values[name.strip()] = int(value)
+        except ValueError:
+            raise ValueError(f"--point {part!r}: expected NAME=WHOLE NUMBER, as in d=41,m1=1") from None
+    if unknown := [n for n in values if n not in family.symbols]:
+        raise ValueError(f"--point: family {family.name} has no {', '.join(unknown)}; its symbols are "
+                         f"{', '.join(family.symbols)}")  # fmt: skip
+    if missing := [s for s in family.symbols if s not in values and s != keep]:
+        raise ValueError(f"--point: no value for {', '.join(missing)}; give {','.join(f'{m}=…' for m in missing)}")
+    return values
+
+
+def _print(found: Reduction, family: Family, prime: int, as_json: bool) -> None:
+    from lpm.theory.ibp.laporta import text_of
+
+    if as_json:
+        terms = {",".join(map(str, i)): v for i, v in found.terms.items()}
+        content = {
+            "terms": terms, "certified": True, "settled": found.settled, "identities": found.proof, "prime": prime,
+            "family": family.name, "equations": found.equations, "dots": found.seeds.dots, "rank": found.seeds.rank,
+        }  # fmt: skip
+        typer.echo(json.dumps(content))
+        return
+    typer.echo(text_of(found.terms))
+    typer.echo(
+        f"modulo {prime}; certified: {found.proof:,} of {found.equations:,} identities add up to it"
+        + ("" if found.settled else "; more identities may reduce it further")
+    )
+
+
+def _print_functions(terms: dict[str, str], keep: str, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"terms": terms, "certified": True, "variable": keep}))
+        return
+    for index, text in terms.items():
+        typer.echo(f"I[{index}] * {text}")
+    typer.echo("exact fractions, found modulo 63-bit primes and checked at another point and prime")

@@ -1,0 +1,63 @@
+"""`lpm unscramble`: what it prints, to people and to scripts, and what it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+POINT = ("--point", "d=41,m1=1,m2=31,m3=47", "--prime", "1009")
+
+
+def lpm(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "lpm.cli", "unscramble", *words], capture_output=True, text=True)
+
+
+def test_the_form_that_scripts_use() -> None:
+    out = lpm("ibp", "I[2,0,2,0,1,1,0]", "--family", "trianglebox", *POINT, "--method", "laporta", "--json")
+    assert out.returncode == 0, out.stderr
+    found = json.loads(out.stdout)
+    assert found["terms"] == {
+        "1,-1,1,0,1,1,0": 107, "1,0,1,0,1,1,0": 303, "1,0,1,0,0,1,0": 915, "1,0,1,0,1,0,0": 752,
+    }  # fmt: skip
+    assert found["certified"] is True
+    assert found["settled"] is True
+
+
+def test_a_file_and_exact_functions(tmp_path: Path) -> None:
+    (tmp_path / "sum.txt").write_text("I[2,1,1,1]\n")
+    out = lpm("ibp", str(tmp_path / "sum.txt"), "--family", "box", "--point", "s=1,t=3", "--keep", "d")
+    assert out.stdout.splitlines()[:2] == [
+        "I[1,1,1,1] * -d + 5", "I[0,1,0,1] * (4/9*d^2 - 32/9*d + 20/3)/(d - 6)"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("ibp", "I[2,0,2"), "column 1: expected an integral such as 3*I[1,0,2], got 'I[2,0,2'"),
+        (("ibp", "I[1,0,0,0,0,0,0] I[1,0,0,0,0,0,0]"), "column 18: expected a sign and an integral"),
+        (("ibp", "I[1,2]"), "column 3: I[1,2]: family trianglebox has 7 indices, got 2"),
+        (("ibp", "I[1,x,2]"), "column 3: expected whole numbers, got '1,x,2'"),
+        (("ibp", "I[1,1,1,1,1,1,1]"), "numerators: never positive"),
+        (("ibp", "I[1,1,1,1,1,1,0]", "--point", "d=41"), "--point: no value for m1, m2, m3; give m1=…,m2=…,m3=…"),
+        (("ibp", "I[1,1,1,1,1,1,0]", "--point", "q=1"), "--point: family trianglebox has no q"),
+        (("ibp", "I[1,1,1,1,1,1,0]", "--point", "d=x"), "expected NAME=WHOLE NUMBER"),
+        (("ibp", "I[1,1,1,1,1,1,0]", "--point", "d=41,m1=1,m2=31,m3=47", "--prime", "1001"), "odd prime below 2^63"),
+        (("ibp", "I[1,1,1,1]", "--family", "pentagon"), "expected one of box, sunrise, trianglebox"),
+        (("ibp", "I[1,1,1,1,1,1,0]", "--method", "guess"), "unknown method 'guess'"),
+        (("algebra", "x"), "unknown domain 'algebra'"),
+    ],
+)
+def test_bad_input_is_one_line(words: tuple[str, ...], message: str) -> None:
+    out = lpm(*words)
+    assert out.returncode == 1
+    assert len(out.stderr.splitlines()) == 1
+    assert message in out.stderr
+
+
+def test_too_little_memory_is_said() -> None:
+    out = lpm("ibp", "I[1,1,1,1,1,1,0]", *POINT, "--memory", "0.00001")
+    assert out.returncode == 1
+    assert "choose fewer seeds" in out.stderr
