@@ -214,6 +214,19 @@ def muons_csv(path: Path, s: Sample) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+ALICE = ("index", "pT", "eta", "phi", "p", "dEdxITS", "NclusterPIDTPC", "dEdxTPC", "ITSclsMap", "NclusterTPC",
+         "NcrossedRowsTPC", "NFindableTPC")  # fmt: skip
+
+
+def alice_tracks(path: Path, s: Sample) -> None:
+    """A track an event; the last was not measured by the silicon, the first not by the gas."""
+    x = np.abs(np.resize(s.pt, (N, len(ALICE)))).astype(np.float32)
+    x[:, ALICE.index("eta")], x[:, ALICE.index("phi")] = s.axis_eta, s.axis_phi + np.pi
+    x[:, ALICE.index("ITSclsMap")] = np.arange(N) + 40
+    x[-1, ALICE.index("dEdxITS")] = x[0, ALICE.index("dEdxTPC")] = 0
+    np.savez(path, x=x, columns=np.array(ALICE), species=(np.arange(N) % 4).astype(np.int8))
+
+
 def muon_shard(path: Path, s: Sample) -> None:
     schema = collisions_schema({"muon": ["pt"]})
     batch = Batch.build(schema, {"muon.pt": torch.tensor(s.pt.copy())}, {"muon": torch.tensor(s.counts)})
@@ -224,6 +237,7 @@ ALL = JETS | {
     "shard": ("lpm", "a.parquet", shard),
     "muons": ("cms-events", "a.root", muons_tree),
     "csv": ("csv", "a.csv", muons_csv),
+    "alice-tracks": ("alice-tracks", "tracks.npz", alice_tracks),
     "muon-shard": ("lpm", "b.parquet", muon_shard),
 }
 

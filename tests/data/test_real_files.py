@@ -20,6 +20,7 @@ FILES = {
     "events/nanoaod_2018_data_40ev.root": ("cms-events", 40, 40),
     "events/nanoaod_v15_ttbar_200ev.root": ("cms-events", 200, 200),
     "events/delphes_10ev.root": ("delphes-jets", 22, 10),
+    "pid/alice_2010_tracks_100k.npz": ("alice-tracks", 100000, 100000),
 }
 
 

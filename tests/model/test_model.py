@@ -9,7 +9,16 @@ import torch
 from lpm.data.batch import Batch
 from lpm.data.schema import Schema
 from lpm.model.backbone import BackboneConfig
-from lpm.model.heads import HEADS, ClassifyConfig, FlowConfig, HeadConfig, NextTokenConfig, RegressConfig, UnmaskConfig
+from lpm.model.heads import (
+    HEADS,
+    AdversaryConfig,
+    ClassifyConfig,
+    FlowConfig,
+    HeadConfig,
+    NextTokenConfig,
+    RegressConfig,
+    UnmaskConfig,
+)
 from lpm.model.model import ConditionConfig, Model, ModelConfig
 from lpm.model.pairs import PairBiasConfig
 from lpm.model.view import Masked
@@ -26,6 +35,7 @@ CONFIG = ModelConfig(
         "label": ClassifyConfig(target="jet.label", classes=("QCD", "top")),
         "pt": RegressConfig(target="jet.pt", transform=Transform(field="pt", form="log"), centre=6.0),
         "flow": FlowConfig(of="particle", by="jet.label", classes=("QCD", "top"), longest=16),
+        "domain": AdversaryConfig(target="jet.label", classes=("QCD", "top")),
     },
     pairs=PAIRS,
     condition=ConditionConfig(field="jet.label", classes=("QCD", "top")),

@@ -32,7 +32,7 @@ def labelled(toy_jets: Callable[..., Batch]) -> Batch:
     return batch.with_field("jet", field, label * JETCLASS.index("Tbqq"))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [n for n in RECIPES if not n.startswith("pid.")])  # tracks: test_pid.py
 def test_tiny_twin(name: str, labelled: Batch, tmp_path: Path) -> None:
     config = tiny(RECIPES[name](size=2))
     model = execute(config, tmp_path, device="cpu", batch=labelled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lpm.recipes import four_tops, jets, origin, taggers
+from lpm.recipes import four_tops, jets, origin, pid, taggers
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 
 __all__ = ["RECIPES", "DataConfig", "RunConfig", "StartConfig"]
@@ -23,5 +23,7 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "jets.lorentz": taggers.lorentz,
     "jets.origin": origin.origin,
     "events.four_tops": four_tops.four_tops,
+    "pid.set": pid.multi,
+    "pid.binary": pid.binary,
 }
 """All recipes by name. Others are named `my_package.module:function`."""

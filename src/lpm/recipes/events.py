@@ -14,7 +14,7 @@ from lpm.data.batch import Batch
 from lpm.data.io import find_files, open_file
 from lpm.data.schema import Schema
 from lpm.data.source import Source
-from lpm.model.heads import ClassifyConfig, RegressConfig
+from lpm.model.heads import AdversaryConfig, ClassifyConfig, RegressConfig
 from lpm.model.heads.base import class_index
 from lpm.model.model import ModelConfig
 from lpm.recipes.base import RunConfig
@@ -118,7 +118,9 @@ def _columns(model: ModelConfig, schema: Schema) -> list[str]:
 
 def _targets(model: ModelConfig) -> dict[str, str]:
     """The field that each head answers, of those that answer one."""
-    return {n: h.target for n, h in model.heads.items() if isinstance(h, ClassifyConfig | RegressConfig)}
+    return {
+        n: h.target for n, h in model.heads.items() if isinstance(h, ClassifyConfig | RegressConfig | AdversaryConfig)
+    }
 
 
 def _prepare(model: ModelConfig, schema: Schema, source: str) -> Callable[[Batch], Batch] | None:
@@ -128,9 +130,11 @@ def _prepare(model: ModelConfig, schema: Schema, source: str) -> Callable[[Batch
         ValueError: If anything else is missing: a head that is never told an answer would give one nevertheless.
     """
     missing = {head: target for head, target in _targets(model).items() if target not in schema}
+    if not missing:
+        return None
     made = [target.removeprefix("jet.") for target in missing.values()]
     if set(made) <= set(SUBSTRUCTURE) and "particle.deta" in schema:
-        return partial(observe, names=tuple(made)) if made else None
+        return partial(observe, names=tuple(made))
     head, target = next((h, t) for h, t in missing.items() if t.removeprefix("jet.") not in SUBSTRUCTURE)
     raise ValueError(f"{source}: has no {target}, which head {head!r} is to learn; it has {', '.join(schema.paths)}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lpm.tasks import four_tops, jets, origin
+from lpm.tasks import four_tops, jets, origin, pid
 from lpm.tasks.base import Task
 
 __all__ = ["TASKS", "Task"]
@@ -16,6 +16,7 @@ TASKS: dict[str, Task] = {
         jets.GENERATION,
         origin.ORIGIN,
         four_tops.SIGNAL_AGAINST_REST,
+        pid.PID,
     )
 }
 """All tasks by name."""

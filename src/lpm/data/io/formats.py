@@ -25,6 +25,7 @@ READERS: dict[str, tuple[str, str, str]] = {
     "momenta-hdf5": ("HDF5", "hdf5", "FourMomentaHdf5Reader"),
     "momenta-npz": ("zip", "npz", "FourMomentaNpzReader"),
     "energyflow": ("zip", "npz", "EnergyFlowReader"),
+    "alice-tracks": ("zip", "alice", "AliceTracksReader"),
     "csv": ("text", "csv", "CsvReader"),
 }
 """{format: (container, module of `lpm.data.io`, class)}; of one container, the first that knows a file takes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lpm.model.heads.adversary import Adversary, AdversaryConfig
 from lpm.model.heads.base import Head
 from lpm.model.heads.classify import Classify, ClassifyConfig
 from lpm.model.heads.flow import Flow, FlowConfig
@@ -11,6 +12,8 @@ from lpm.model.heads.unmask import Unmask, UnmaskConfig
 
 __all__ = [
     "HEADS",
+    "Adversary",
+    "AdversaryConfig",
     "Classify",
     "ClassifyConfig",
     "Flow",
@@ -25,7 +28,10 @@ __all__ = [
     "UnmaskConfig",
 ]
 
-HeadConfig = ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig | FlowConfig
+HeadConfig = ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig | FlowConfig | AdversaryConfig
 
-HEADS = {"classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask, "flow": Flow}
+HEADS = {
+    "classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask, "flow": Flow,
+    "adversary": Adversary,
+}  # fmt: skip
 """All heads by name, for tests and documentation."""
