@@ -40,19 +40,19 @@ class Size:
 
     Args:
         dial: Of the set model.
-        steps: Of the set model, of 1,024 tracks each.
+        steps: Of the set model, of 512 tracks each.
         lr: Of the set model.
         width: Of the three hidden layers of a network on a table.
-        rounds: Steps of such a network, of as many tracks.
+        rounds: Steps of such a network, of 1,024 tracks each.
         rate: Its peak learning rate.
         trees: Boosting rounds.
     """
 
-    dial: int = 3
-    steps: int = 3000
-    lr: float = 2e-3
-    width: int = 256
-    rounds: int = 4000
+    dial: int = 2
+    steps: int = 1000
+    lr: float = 1.5e-2
+    width: int = 192
+    rounds: int = 1500
     rate: float = 2e-3
     trees: int = 400
 

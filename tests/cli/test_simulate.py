@@ -34,10 +34,19 @@ def test_makes_jets_and_prints_the_manifest(tmp_path: Path) -> None:
     assert out.is_file()
 
 
+def test_makes_tracks(tmp_path: Path) -> None:
+    out = tmp_path / "tracks.parquet"
+    code, text, _ = run("pid", str(out), "-n", "300", "--seed", "3")
+    assert code == 0
+    assert text.rstrip().endswith("300 tracks of e, mu, pi, K, p")
+    assert json.loads(run("pid", str(tmp_path / "tracks"), "-n", "300", "--json")[1])["request"]["n"] == 300
+    assert (tmp_path / "tracks" / "part-00000.parquet").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("showers", "x", "-n", "1"), "unknown task 'showers'; there are: jets, events"),
+        (("showers", "x", "-n", "1"), "unknown task 'showers'; there are: jets, events, pid"),
         (("jets", "x", "-n", "0"), "at least 1"),
         (("jets", "x", "-n", "1", "--classes", "Hxx"), "expected different ones"),
         (("jets", "x", "-n", "1", "--pt", "9", "3"), "MIN < MAX"),
@@ -45,6 +54,9 @@ def test_makes_jets_and_prints_the_manifest(tmp_path: Path) -> None:
         (("jets", "x", "-n", "1", "--preset", "four-tops"), "makes events: lpm simulate events x"),
         (("events", "x", "-n", "1", "--preset", "jetclass"), "makes jets: lpm simulate jets x"),
         (("events", "x", "-n", "1", "--compact"), "compact: is for presets of single jets"),
+        (("pid", "x", "-n", "1", "--compact"), "pid: takes --preset, --seed, --resume and --json only"),
+        (("pid", "x", "-n", "0"), "at least 1 track"),
+        (("pid", "x", "-n", "1", "--preset", "atlas"), "no card of tracks 'atlas'"),
         (("jets", "x", "-n", "1", "--preset", "jet-origin-z", "--pt", "1", "2"), "pt: is for presets of single jets"),
     ],
 )

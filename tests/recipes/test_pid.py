@@ -16,6 +16,7 @@ from lpm.recipes.jets import tiny
 from lpm.sim.pid import simulate
 from lpm.tasks import TASKS
 from lpm.tasks.pid import patterns, without
+from lpm.tasks.transfer import mixed
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,15 @@ def test_it_learns(tracks: Batch, tmp_path: Path) -> None:
     (answered,) = predict(model, [tracks], "tracks")
     found = TASKS["pid"].evaluate(answered, None, 0)
     assert all(found[f"f1[{s}]"].value > 0.8 for s in ("e", "pi", "K", "p"))
+
+
+def test_transfer_learns_from_both_domains(tracks: Batch, tmp_path: Path) -> None:
+    both = mixed(simulate(300, 1, "mismodelled"), tracks[:300], "track.species", "track.domain")
+    write_batches(tmp_path / "both.parquet", [both], schema=both.schema)
+    config = tiny(RECIPES["pid.transfer"](data=(str(tmp_path / "both.parquet"),)))
+    model = execute(config, tmp_path / "run", device="cpu")
+    assert int(model.state_dict()["heads.domain.seen"]) == 2
+    (answered,) = predict(model, [tracks], "tracks")  # which have no domain
+    assert "track.score_K" in answered.schema
+    with pytest.raises(ValueError, match=r"has no track\.domain, which head 'domain' is to learn"):
+        execute(config, tmp_path / "other", device="cpu", batch=tracks)

@@ -15,19 +15,21 @@ from lpm.cli import farm as options
 
 __all__ = ["simulate"]
 
-TASKS = {"jets": "jetclass", "events": "four-tops"}
+TASKS = {"jets": "jetclass", "events": "four-tops", "pid": "alice"}
 """What can be simulated, and the preset unless one is named."""
 
 
 def simulate(
-    task: Annotated[str, typer.Argument(help="What to simulate: jets or events.")],
+    task: Annotated[str, typer.Argument(help="What to simulate: jets, events or pid (tracks to be identified).")],
     out: Annotated[Path, typer.Argument(help="Folder for shards, or one file ending in .parquet.")],
-    number: Annotated[int, typer.Option("-n", "--number", help="Number of jets or events, all classes together.")],
+    number: Annotated[
+        int, typer.Option("-n", "--number", help="Number of jets, events or tracks, all classes together.")
+    ],
     preset: Annotated[
         str | None,
         typer.Option(
             help="For jets: jetclass (if none is named), top-landscape, quark-gluon, jet-origin-higgs, jet-origin-z; "
-            "for events: four-tops. Or a .toml file like them."
+            "for events: four-tops; for pid: alice, mismodelled. Or a .toml file like them."
         ),
     ] = None,
     classes: Annotated[str, typer.Option(help="Only these classes, by commas: QCD,Tbqq.")] = "",
@@ -68,6 +70,11 @@ def simulate(
     from lpm.sim.production import Request, plan, produce
 
     preset = preset or TASKS[task]
+    if task == "pid":
+        if classes or pt or detector or compact or on != "local" or dry_run:
+            raise ValueError("pid: takes --preset, --seed, --resume and --json only; all else is in its card")
+        _tracks(out, number, preset, seed, resume, as_json)
+        return
     makes = "events" if read_preset(preset).find == "objects" else "jets"
     if makes != task:
         raise ValueError(f"preset {preset} makes {makes}: lpm simulate {makes} {out} …, or choose another preset")
@@ -98,3 +105,22 @@ def simulate(
         typer.echo(json.dumps({"out": str(out), **manifest}))
     else:
         typer.echo(f"{out}: {number:,} {task} of {', '.join(request.labels)}")
+
+
+def _tracks(out: Path, number: int, card: str, seed: int, resume: bool, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lpm.sim.track_production import produce_tracks
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=as_json or not console.is_terminal) as bar:
+        line = bar.add_task("simulating tracks", total=number)
+        command = shlex.join(["lpm", *sys.argv[1:]])
+        manifest = produce_tracks(
+            number, out, card=card, seed=seed, resume=resume, command=command, done=lambda made: bar.advance(line, made)
+        )
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), **manifest}))
+    else:
+        typer.echo(f"{out}: {number:,} tracks of {', '.join(manifest['request']['card']['species'])}")

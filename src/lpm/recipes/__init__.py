@@ -25,5 +25,6 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "events.four_tops": four_tops.four_tops,
     "pid.set": pid.multi,
     "pid.binary": pid.binary,
+    "pid.transfer": pid.transfer,
 }
 """All recipes by name. Others are named `my_package.module:function`."""

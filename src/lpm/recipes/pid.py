@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lpm.data.tracks import LAYERS, SPECIES
+from lpm.data.tracks import DOMAINS, LAYERS, SPECIES
 from lpm.model.backbone import BackboneConfig
-from lpm.model.heads import ClassifyConfig
+from lpm.model.heads import AdversaryConfig, ClassifyConfig
 from lpm.model.model import ModelConfig
 from lpm.recipes.base import DataConfig, RunConfig
 from lpm.tokens import ContinuousConfig, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["DETECTORS", "binary", "multi", "signals"]
+__all__ = ["DETECTORS", "binary", "multi", "signals", "transfer"]
 
 DETECTORS = ("its", "tpc", "tof", "trd")
 """Collections beside `track`, in the order in which the model reads them."""
@@ -37,7 +37,7 @@ def signals(detectors: tuple[str, ...] = DETECTORS, charge: bool = True) -> dict
         "its": (_log("dedx"), *(Transform(field=n) for n in LAYERS)),
         "tpc": (_log("dedx"),
                 *(Transform(field=n) for n in ("samples", "clusters", "crossed", "findable"))),
-        "tof": (Transform(field="beta"), _log("time"), _log("length")),
+        "tof": (Transform(field="beta"), _log("length")),
         "trd": (_log("charge"), _log("late"), Transform(field="layers")),
     }  # fmt: skip
     return {n: ContinuousConfig(collection=n, fields=fields[n]) for n in ("track", *detectors)}
@@ -110,6 +110,40 @@ def binary(
     head = ClassifyConfig(target="track.species", classes=("other", species), groups=groups)
     model = replace(run.model, heads={"species": head})
     return replace(run, name="pid.binary", model=model, text=f"Is this track a {species}?")
+
+
+def transfer(
+    size: int = 2,
+    data: tuple[str, ...] = ("tracks",),
+    valid: tuple[str, ...] = (),
+    species: tuple[str, ...] = ("e", "mu", "pi", "K", "p"),
+    detectors: tuple[str, ...] = DETECTORS,
+    charge: bool = True,
+    strength: float = 1.0,
+) -> RunConfig:
+    """One model for all species, learned from simulation for data: it must not tell the two apart.
+
+    Args:
+        size: The dial.
+        data: Tracks of simulation with their species and of data without, told apart by `track.domain`; of
+            `lpm.tasks.transfer.mixed`.
+        valid: Validation files of the same kind.
+        species: As in `multi`.
+        detectors: As in `multi`.
+        charge: As in `multi`.
+        strength: Of the adversary; 0 leaves the model as it would be without.
+
+    Raises:
+        ValueError: If a species or detector does not exist.
+    """
+    run = multi(size, data, valid, species, detectors, charge)
+    adversary = AdversaryConfig(
+        target="track.domain", classes=DOMAINS, batches=run.train.steps, strength=strength, hidden=32 * size
+    )
+    model = replace(run.model, heads={**run.model.heads, "domain": adversary})
+    # The sum of both losses says nothing of how well species are told, so that it must not choose the weights.
+    train = replace(run.train, valid_every=0)
+    return replace(run, name="pid.transfer", model=model, train=train, text=f"{run.text} Simulation to data.")
 
 
 def _log(field: str) -> Transform:
