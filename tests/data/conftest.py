@@ -14,8 +14,17 @@ import torch
 import uproot
 
 from lpm.data.batch import Batch
-from lpm.data.fields import JETCLASS, collisions_schema, jets_schema
+from lpm.data.fields import (
+    FOUR_TOPS,
+    JETCLASS,
+    OBJECT,
+    OBJECT_TYPES,
+    collisions_schema,
+    events_schema,
+    jets_schema,
+)
 from lpm.data.io import write_batches
+from lpm.data.io.exchange import write_csv, write_hdf5
 
 N = 7
 
@@ -227,6 +236,26 @@ def alice_tracks(path: Path, s: Sample) -> None:
     np.savez(path, x=x, columns=np.array(ALICE), species=(np.arange(N) % 4).astype(np.int8))
 
 
+def objects(s: Sample) -> Batch:
+    """Each jet's particles as jets, and missing momentum, as events of four tops or of two with a W boson."""
+    rows = torch.tensor(np.stack([s.pt, s.eta, s.phi, s.e, 0 * s.pt], 1), dtype=torch.float32)
+    met = torch.tensor([[9.0, 0.0, 1.0, 9.0, float(OBJECT_TYPES.index("met"))]])
+    events = [torch.cat([part, met]) for part in rows.split(s.counts.tolist())]
+    columns = {f"object.{f.name}": torch.cat(events)[:, i] for i, f in enumerate(OBJECT)}
+    columns |= {"event.weight": torch.ones(N), "event.label": torch.tensor(s.label) * 2.0}
+    return Batch.build(events_schema(("weight",), FOUR_TOPS), columns, {"object": torch.tensor(s.counts + 1)})
+
+
+def lpm_hdf5(path: Path, s: Sample) -> None:
+    batch = objects(s)
+    write_hdf5(path, [batch[:3], batch[3:]], schema=batch.schema)
+
+
+def objects_csv(path: Path, s: Sample) -> None:
+    batch = objects(s)
+    write_csv(path, [batch[:3], batch[3:]], schema=batch.schema)
+
+
 def muon_shard(path: Path, s: Sample) -> None:
     schema = collisions_schema({"muon": ["pt"]})
     batch = Batch.build(schema, {"muon.pt": torch.tensor(s.pt.copy())}, {"muon": torch.tensor(s.counts)})
@@ -237,6 +266,8 @@ ALL = JETS | {
     "shard": ("lpm", "a.parquet", shard),
     "muons": ("cms-events", "a.root", muons_tree),
     "csv": ("csv", "a.csv", muons_csv),
+    "lpm-hdf5": ("lpm-hdf5", "a.h5", lpm_hdf5),
+    "objects-csv": ("objects-csv", "a.csv", objects_csv),
     "alice-tracks": ("alice-tracks", "tracks.npz", alice_tracks),
     "muon-shard": ("lpm", "b.parquet", muon_shard),
 }

@@ -30,6 +30,23 @@ def test_counting_experiment(s: float, b: float) -> None:
     assert found.high == pytest.approx(closed_form(np.array([s]), np.array([b]), 1.0), rel=0.03)
 
 
+def test_the_reference_agrees() -> None:
+    """The same model through the scan of pyhf itself, which fits every hypothesis anew."""
+    import pyhf
+
+    s, b, c = [4.0, 9.0, 3.0], [90.0, 20.0, 5.0], [30.0, 30.0, 30.0]
+    free = {"name": "norm_c", "type": "normfactor", "data": None}
+    poi = {"name": "mu", "type": "normfactor", "data": None}
+    rows = [("signal", s, [poi]), ("b", b, []), ("c", c, [free])]
+    samples = [{"name": n, "data": x, "modifiers": m} for n, x, m in rows]
+    model = pyhf.Model({"channels": [{"name": "all", "samples": samples}]}, poi_name="mu", validate=False)
+    data = (np.array(b) + np.array(c)).tolist()
+    bounds = [(0.0, 50.0) if n == "mu" else (0.0, 10.0) for n in model.config.par_names]
+    _, bands = pyhf.infer.intervals.upper_limits.toms748_scan(data, model, 0.0, 20.0, par_bounds=bounds)
+    found = expected_limit(s, {"b": b, "c": c}, free=["c"])
+    np.testing.assert_allclose([found.low, found.value, found.high], [float(x) for x in bands[1:4]], rtol=5e-3)
+
+
 def test_bins_of_one_purity_count_together() -> None:
     split = expected_limit([2.0, 3.0], {"b": [20.0, 30.0]})
     assert split.value == pytest.approx(expected_limit([5.0], {"b": [50.0]}).value, rel=5e-3)

@@ -40,6 +40,10 @@ def convert(
     events: Annotated[int | None, typer.Option(help="Most events to read.")] = None,
     shard_events: Annotated[int, typer.Option(help="Most events in one shard of a folder.")] = 100_000,
     tree: Annotated[str | None, typer.Option(help="Tree, table or kind of jets, where a file holds several.")] = None,
+    croissant: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="Describe the sample to others, in a croissant.json beside it."),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     on: options.On = "local",
     workers: options.Workers = None,
@@ -52,7 +56,8 @@ def convert(
 ) -> None:
     """Convert ROOT, HDF5, Parquet, npz and CSV files to Parquet shards with a schema.
 
-    OUT ending in .parquet makes one shard, any other name a folder of shards, by several processes or a cluster (--on).
+    OUT ending in .parquet makes one shard, in .h5 or .csv one file for other programs, any other name a folder of
+    shards, by several processes or a cluster (--on).
     There, a file that cannot be converted does not stop the others, and the same command given again converts what is
     missing or has changed.
 
@@ -61,14 +66,14 @@ def convert(
     """
     from lpm.data.farm import Farm
     from lpm.data.io import find_files
+    from lpm.data.io.convert import SINGLE, plan
     from lpm.data.io.convert import convert as run
-    from lpm.data.io.convert import plan
 
     if len(paths) < 2:
         raise ValueError("expected SRC… OUT: at least one source and where to write; got one path")
     *sources, out = paths
     if workers is None:
-        size = 0 if out.suffix == ".parquet" else sum(path.stat().st_size for path in find_files(sources))
+        size = 0 if out.suffix in SINGLE else sum(path.stat().st_size for path in find_files(sources))
         workers = min(os.cpu_count() or 1, 1 + size // WORTH)
     farm = Farm(
         on=on, workers=workers, time=time, memory=memory, partition=partition, account=account, extra=tuple(extra or ())
@@ -85,6 +90,14 @@ def convert(
             sources, out, format=format_, on_bad=on_bad.value, events=events, shard_events=shard_events, tree=tree,
             progress=show, farm=farm,
         )  # fmt: skip
+    if croissant:
+        from lpm.data.io import open_file
+        from lpm.data.io.croissant import write_croissant
+
+        with open_file(result.shards[0]) as reader:
+            schema = reader.schema
+        folder = out.parent if out.suffix in SINGLE else out
+        write_croissant(folder / "croissant.json", result.shards, schema, name=out.stem, text=croissant)
     if as_json:
         typer.echo(json.dumps(result.to_json()))
         return

@@ -82,9 +82,9 @@ def origin(
         pairs=PairBiasConfig(of="particle", pt="particle.pt", eta="particle.deta", phi="particle.dphi"),
     )
     train = TrainConfig(
-        steps=2000 * size, lr=4e-3 / size, warmup=200, ema=0.998, valid_every=500, save_every=500, weight_decay=0.1
+        steps=2500 * size, lr=3e-2 / size, optimiser="muon", warmup=200, ema=0.998, valid_every=500, save_every=500
     )
     return RunConfig(
         name="jets.origin", text="The quark, antiquark or gluon a jet comes from.", model=model, train=train,
-        data=DataConfig(train=data, valid=valid, budget=8192),
+        data=DataConfig(train=data, valid=valid, budget=2048),
     )  # fmt: skip

@@ -22,6 +22,7 @@ from lpm.data.farm import Crew, Failure, Farm, Made, Piece, Plan, Unfinished, ea
 from lpm.data.farm.crew import Alone
 from lpm.data.farm.piece import BESIDE, Note, Watch
 from lpm.data.io.base import OnBad, Reader
+from lpm.data.io.exchange import write_csv, write_hdf5
 from lpm.data.io.files import find_files
 from lpm.data.io.formats import FORMATS, open_file
 from lpm.data.io.parquet import write_batches
@@ -29,7 +30,10 @@ from lpm.data.schema import FORMAT_VERSION, Schema
 from lpm.records.files import locked
 from lpm.records.hashing import hash_file, hash_json
 
-__all__ = ["Conversion", "convert", "plan"]
+__all__ = ["SINGLE", "Conversion", "convert", "plan"]
+
+SINGLE = (".parquet", ".h5", ".csv")
+"""Endings of an output that is one file rather than a folder of shards."""
 
 EMPTY = "holds no events; leave it out or pass --on-bad skip"
 
@@ -76,7 +80,8 @@ def convert(
 
     Args:
         sources: Files, folders and patterns.
-        out: A name ending in `.parquet` for a single shard, anything else for a folder of shards.
+        out: A name ending in `.parquet` for a single shard, in `.h5` or `.csv` for a file for other programs (see
+            `lpm.data.io.exchange`), anything else for a folder of shards.
         format: As in `open_file`.
         on_bad: "stop" raises at the first unusable event or file; "skip" leaves it out and counts it.
         events: Most events to read in all.
@@ -93,7 +98,7 @@ def convert(
     out = Path(out)
     if farm is not None and farm.on != "local":  # whose workers may be in another folder
         job.sources = [p.absolute() for p in job.sources]
-    if out.suffix == ".parquet":
+    if out.suffix in SINGLE:
         if farm is not None and farm != Farm():
             raise ValueError(f"{out}: one file is written by one process; name a folder to use --workers or --on")
         job.to_file(out)
@@ -220,15 +225,18 @@ class _Job:
         self.places: dict[Path, tuple[Path, int, int]] = {}
 
     def to_file(self, out: Path) -> None:
-        """All sources into one shard."""
+        """All sources into one file."""
         batches = self._all_batches()
         first = next(batches, None)
         if first is None or self.schema is None:
             return
-        names = [p.name for p in self.sources]
-        self.result.events = write_batches(
-            out, itertools.chain([first], batches), schema=self.schema, provenance={"sources": names}
-        )
+        whole = itertools.chain([first], batches)
+        if out.suffix == ".parquet":
+            provenance = {"sources": [p.name for p in self.sources]}
+            self.result.events = write_batches(out, whole, schema=self.schema, provenance=provenance)
+        else:
+            write = write_hdf5 if out.suffix == ".h5" else write_csv
+            self.result.events = write(out, whole, schema=self.schema)
         self.result.shards.append(out)
 
     def to_folder(self, out: Path, farm: Farm | None) -> None:

@@ -19,6 +19,7 @@ READERS: dict[str, tuple[str, str, str]] = {
     "delphes-events": ("ROOT", "delphes", "DelphesEventsReader"),
     "cms-jets": ("ROOT", "cms", "CmsJetsReader"),
     "cms-events": ("ROOT", "cms", "CmsEventsReader"),
+    "lpm-hdf5": ("HDF5", "exchange", "ArraysReader"),
     "top-tagging": ("HDF5", "hdf5", "TopTaggingReader"),
     "jetnet": ("HDF5", "hdf5", "JetNetReader"),
     "aspen": ("HDF5", "hdf5", "AspenReader"),
@@ -26,6 +27,7 @@ READERS: dict[str, tuple[str, str, str]] = {
     "momenta-npz": ("zip", "npz", "FourMomentaNpzReader"),
     "energyflow": ("zip", "npz", "EnergyFlowReader"),
     "alice-tracks": ("zip", "alice", "AliceTracksReader"),
+    "objects-csv": ("text", "exchange", "ObjectsReader"),
     "csv": ("text", "csv", "CsvReader"),
 }
 """{format: (container, module of `lpm.data.io`, class)}; of one container, the first that knows a file takes it."""
