@@ -11,7 +11,8 @@ POINT = ("--point", "d=41,m1=1,m2=31,m3=47", "--prime", "1009")
 
 
 def lpm(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "lpm.cli", "unscramble", *words], capture_output=True, text=True)
+    command = [sys.executable, "-m", "lpm.cli", "unscramble", *words]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def test_the_form_that_scripts_use() -> None:
@@ -48,6 +49,9 @@ def test_a_file_and_exact_functions(tmp_path: Path) -> None:
         (("ibp", "I[1,1,1,1]", "--family", "pentagon"), "expected one of box, sunrise, trianglebox"),
         (("ibp", "I[1,1,1,1,1,1,0]", "--method", "guess"), "unknown method 'guess'"),
         (("algebra", "x"), "unknown domain 'algebra'"),
+        (("dilog", "Li2(x"), "column 6: expected a closing bracket, got the end"),
+        (("dilog", "x + 1"), "expected a sum of Li2"),
+        (("dilog", "Li2(x)", "--beam", "0"), "a beam of at least 1"),
     ],
 )
 def test_bad_input_is_one_line(words: tuple[str, ...], message: str) -> None:
@@ -55,6 +59,24 @@ def test_bad_input_is_one_line(words: tuple[str, ...], message: str) -> None:
     assert out.returncode == 1
     assert len(out.stderr.splitlines()) == 1
     assert message in out.stderr
+
+
+def test_dilogarithms() -> None:
+    out = lpm("dilog", "Li2(x) + Li2(1-x)", "--json")
+    found = json.loads(out.stdout)
+    assert (found["result"], found["terms"], found["certified"]) == ("0", 0, True)
+    assert found["steps"] == ["reflection of Li2(-x + 1)"]
+    out = lpm("dilog", "Li2(x^2) - 2*Li2(-x)")
+    assert out.stdout.splitlines()[0] == "2*Li2(x)"
+    assert "2 to 1 terms" in out.stdout
+    assert "certified: the symbols are equal" in out.stdout
+    assert lpm("dilog", "Li2(1/(1+x))", "--latex").stdout.splitlines()[0] == r"\mathrm{Li}_2(-x)"
+
+
+def test_time_that_is_up_is_told_with_what_was_found() -> None:
+    out = lpm("dilog", "Li2(x^2) - 2*Li2(-x) + Li2(x+3)", "--seconds", "0.000001", "--json")
+    found = json.loads(out.stdout)
+    assert (found["certified"], found["complete"], out.returncode) == (True, False, 1)
 
 
 def test_too_little_memory_is_said() -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from lpm.theory.dilog import Dilogs
+    from lpm.theory.engine import Found
     from lpm.theory.ibp.family import Family
     from lpm.theory.ibp.reduce import Reduction
 
@@ -16,23 +18,32 @@ __all__ = ["unscramble"]
 
 
 def unscramble(
-    domain: Annotated[str, typer.Argument(help="What kind of expression: ibp, sums of Feynman integrals.")],
-    expr: Annotated[str, typer.Argument(help="The expression, or a file that holds it: I[2,0,2,0,1,1,0].")],
+    domain: Annotated[str, typer.Argument(help="ibp: sums of Feynman integrals; dilog: sums of Li2.")],
+    expr: Annotated[str, typer.Argument(help="The expression, or a file with it: I[2,1,1,1]; Li2(x) + Li2(1-x).")],
     family: Annotated[str, typer.Option(help="Family of integrals: a name, or a JSON file.")] = "trianglebox",
     point: Annotated[str, typer.Option(help="Values: d=41,m1=1,m2=31,m3=47.")] = "",
     prime: Annotated[int, typer.Option(help="Reduce modulo this prime; below 2^63.")] = 2**31 - 1,
     keep: Annotated[str, typer.Option(help="Find coefficients as functions of this symbol, as exact fractions.")] = "",
     method: Annotated[str, typer.Option(help="How to reduce: laporta.")] = "laporta",
     memory: Annotated[float, typer.Option(help="Most memory for what elimination finds, GiB.")] = 16.0,
+    beam: Annotated[int, typer.Option(help="Sums of Li2 that are followed at a time.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Time for the search of a simpler sum of Li2.")] = 60.0,
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Reduce Feynman integrals to master integrals; each result is proved by adding up the identities it follows from.
+    """Reduce Feynman integrals to masters, or simplify dilogarithms; each result is proved.
+
+    Integrals: the identities that a result follows from are added up. Dilogarithms, modulo products of logarithms and
+    constants: the symbols of both sums are compared. Exit code 1 if time or memory runs out.
 
     Raises:
         ValueError: If the expression is malformed, a value is missing, or memory runs out.
     """
+    if domain == "dilog":
+        _dilog(_text(expr), beam, seconds, latex, as_json)
+        return
     if domain != "ibp":
-        raise ValueError(f"unknown domain {domain!r}; there is: ibp")
+        raise ValueError(f"unknown domain {domain!r}; there are: ibp, dilog")
     if method != "laporta":
         raise ValueError(f"unknown method {method!r}; there is: laporta")
     from lpm.theory.ibp.family import read_family
@@ -49,6 +60,33 @@ def unscramble(
             _print(reduce_at(chosen, terms, values, prime, memory=room), chosen, prime, as_json)
     except MemoryError as error:
         raise ValueError(str(error)) from None
+
+
+def _dilog(text: str, beam: int, seconds: float, latex: bool, as_json: bool) -> None:
+    from lpm.theory.dilog import equal, read, simplify
+
+    if beam < 1 or seconds <= 0:
+        raise ValueError(f"expected a beam of at least 1 and some time, got {beam} and {seconds:g} s")
+    e = read(text)
+    found = simplify(e, beam=beam, seconds=seconds)
+    _print_sum(e, found, equal(e, found.expression), latex, as_json)
+    if not found.complete:
+        raise typer.Exit(1)
+
+
+def _print_sum(e: Dilogs, found: Found, certified: bool, latex: bool, as_json: bool) -> None:
+    result: Dilogs = found.expression
+    text = result.latex() if latex else str(result)
+    if as_json:
+        content = {"result": text, "terms": len(result), "certified": certified, "steps": list(found.steps)}
+        typer.echo(json.dumps({**content, "complete": found.complete}))
+        return
+    typer.echo(text)
+    for step in found.steps:
+        typer.echo(f"  by {step}")
+    ended = "" if found.complete else "; time was up, there may be a simpler sum"
+    judged = "certified: the symbols are equal" if certified else "NOT certified: the symbols differ"
+    typer.echo(f"{len(e)} to {len(result)} terms, modulo products of logarithms and constants; {judged}{ended}")
 
 
 def _text(expr: str) -> str:
