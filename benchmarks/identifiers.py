@@ -52,7 +52,7 @@ class Size:
     steps: int = 1000
     lr: float = 1.5e-2
     width: int = 192
-    rounds: int = 1500
+    rounds: int = 2500
     rate: float = 2e-3
     trees: int = 400
 

@@ -6,8 +6,8 @@
 Every seed divides the tracks anew into those to train on (60%), to choose with (10%) and to measure with (30%), and all
 methods get the same. Each track to train on is given twice, as it is and with every measurement dropped with
 probability one half, so that all methods meet all patterns of detectors. A species is selected where its score is above
-a threshold, that at which F1 is largest on the tracks to choose with. The test tracks are as they are; then, for the
-last table, their measurements are dropped at random.
+a threshold, that at which F1 is largest on the tracks to choose with. The tracks to measure with are as they are; for
+the last table, measurements of these and of those to choose with are dropped at random.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from identifiers import METHODS, Array, Size, scored
+from identifiers import METHODS, Array, Scores, Size, scored
 from record import Cell, Record, Table, mean, options_of, short
 
 from lpm.data.batch import Batch
@@ -37,6 +37,18 @@ FRACTIONS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 def f1_of(scores: Array, labels: Array, thresholds: list[float]) -> list[float]:
     """F1 of each species."""
     return [selection(scores[:, i] >= t, labels == i, samples=2)["f1"].value for i, t in enumerate(thresholds)]
+
+
+def chosen(scores: Array, labels: Array) -> list[float]:
+    """The threshold of each species at which its F1 is largest."""
+    return [best_threshold(scores[:, i], labels == i) for i in range(scores.shape[1])]
+
+
+def with_fewer(score: Scores, valid: Batch, test: Batch, species: tuple[str, ...], fraction: float, seed: int) -> float:
+    """Mean F1 where measurements are dropped, of the tracks to choose thresholds with as of those to measure with."""
+    fewer = [without(b, fraction, seed) for b in (valid, test)]
+    (on_valid, on_test), labels = ([scored(score, b) for b in fewer], [truth_of(b, species).numpy() for b in fewer])
+    return float(np.mean(f1_of(on_test, labels[1], chosen(on_valid, labels[0]))))
 
 
 def tracks(record: Record, o: argparse.Namespace) -> tuple[Batch, tuple[str, ...]]:
@@ -81,20 +93,19 @@ def measure(
 ) -> dict[str, dict[str, object]]:
     """F1 by species, in bins, and with fewer and fewer detectors, of every method."""
     train, valid, test = parts(batch, seed)
-    labels, chosen = (truth_of(b, species).numpy() for b in (test, valid))
+    labels = truth_of(test, species).numpy()
     pt, out = test.field("track.pt").values.numpy(), {}
     for name in names:
         start = time.perf_counter()
         score = METHODS[name](train, valid, species, seed, size)
         seconds = time.perf_counter() - start
-        on_valid = scored(score, valid)
-        thresholds = [best_threshold(on_valid[:, i], chosen == i) for i in range(len(species))]
-        curve = [scored(score, without(test, f, seed)) for f in FRACTIONS]
-        whole = f1_of(curve[0], labels, thresholds)
+        thresholds = chosen(scored(score, valid), truth_of(valid, species).numpy())
+        whole_scores = scored(score, test)
+        whole = f1_of(whole_scores, labels, thresholds)
         out[name] = {
-            "f1": whole, "bins": in_bins(curve[0], labels, thresholds, pt), "seconds": seconds,
-            "accuracy": float((curve[0].argmax(1) == labels).mean()),
-            "missing": [float(np.mean(f1_of(c, labels, thresholds))) for c in curve],
+            "f1": whole, "bins": in_bins(whole_scores, labels, thresholds, pt), "seconds": seconds,
+            "accuracy": float((whole_scores.argmax(1) == labels).mean()),
+            "missing": [with_fewer(score, valid, test, species, f, seed) for f in FRACTIONS],
         }  # fmt: skip
         print(f"seed {seed} {name:24s} {seconds:6.1f} s  accuracy {out[name]['accuracy']:.4f}  F1 "
               + " ".join(f"{s} {v:.4f}" for s, v in zip(species, whole, strict=True)), flush=True)  # fmt: skip
