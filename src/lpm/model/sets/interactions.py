@@ -32,7 +32,7 @@ from lpm.model.pair_terms import KINEMATIC, PairTermsConfig
 from lpm.model.sets.buckets import Bucket
 from lpm.model.sets.norm_stack import CHUNK, NormStack
 
-__all__ = ["Interactions", "RowNorm", "describe", "kinematics", "pair_features", "squares", "triangles"]
+__all__ = ["Interactions", "RowNorm", "describe", "follow", "kinematics", "pair_features", "squares", "triangles"]
 
 EPS = 1e-8
 """Floor of what a logarithm is taken of, in GeV or GeV²."""
@@ -156,6 +156,13 @@ class RowNorm(nn.BatchNorm1d):
         return factor, self.bias - self.running_mean * factor
 
 
+def follow(norms: list[RowNorm], mean: Tensor, variance: Tensor, rows: int) -> None:
+    """Move the statistics of norms towards those of so many rows, given one after the other."""
+    sizes = [n.num_features for n in norms]
+    for norm, m, v in zip(norms, torch.split(mean, sizes), torch.split(variance, sizes), strict=True):
+        norm.follow(m, v, rows)
+
+
 class Interactions(nn.Module):
     """The network from pair features to heads: linear layers between batch norms, with GELU between.
 
@@ -207,10 +214,8 @@ class Interactions(nn.Module):
         parameters: list[Tensor] = [first.weight, first.bias]
         for layer, norm in zip(self.layers, rest, strict=True):
             parameters += [layer.weight, layer.bias, norm.weight, norm.bias]
-        y_PH, mean, variance = NormStack.apply(x_PK, first.eps, *parameters)  # type: ignore[no-untyped-call]
-        sizes = [n.num_features for n in norms]
-        for norm, m, v in zip(norms, torch.split(mean, sizes), torch.split(variance, sizes), strict=True):
-            norm.follow(m, v, len(x_PK))
+        y_PH, mean, variance = NormStack.apply(x_PK, first.eps, False, *parameters)  # type: ignore[no-untyped-call]
+        follow(norms, mean, variance, len(x_PK))
         out: Tensor = y_PH
         return out
 

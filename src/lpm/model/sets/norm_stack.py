@@ -8,6 +8,9 @@ before, but no more: within a layer the rows go in chunks that stay in the proce
 :math:`z_i` is kept, from which all else is made again. Step by step, with one operation a layer, about nine tensors of
 all pairs of a batch would be kept and moved through memory instead of three.
 
+A rectified stack has :math:`h_i = \mathrm{ReLU}(u_i)` behind every norm, the first and the last too, and gives its rows
+a gradient.
+
 Shapes: P rows, C their width at some layer.
 """
 
@@ -52,11 +55,12 @@ class _Moments:
 class NormStack(torch.autograd.Function):
     """(P, C) rows to (P, C') outputs of the last norm, and the mean and variance of each norm one after the other.
 
-    Takes the rows, epsilon, then γ and β of the first norm, then W, b, γ and β of each layer. The rows get no gradient.
+    Takes the rows, epsilon, whether the stack is rectified, then γ and β of the first norm, then W, b, γ and β of each
+    layer. Only rows of a rectified stack get a gradient.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float, *parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, eps: float, rectified: bool, *parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Layer by layer, each in chunks."""
         layers = _layers(parameters)
         zs, means, variances = [x], [], []
@@ -74,15 +78,16 @@ class NormStack(torch.autograd.Function):
             moments = _Moments.zero(z)
             for part in _chunks(x):
                 u = torch.addcmul(shift, zs[i][part], scale)
-                torch.addmm(bias, F.gelu(u) if i else u, weight.T, out=z[part])
+                torch.addmm(bias, _active(u, i, rectified), weight.T, out=z[part])
                 moments.add(z[part])
             zs.append(z)
         scale, shift = _affine(layers[-1], means[-1], variances[-1], eps)
         ctx.save_for_backward(*zs, *means, *((v + eps).rsqrt() for v in variances), *parameters)
-        ctx.count = len(layers)
+        ctx.count, ctx.rectified = len(layers), rectified
         mean, variance = torch.cat(means), torch.cat(variances)
         ctx.mark_non_differentiable(mean, variance)
-        return torch.addcmul(shift, zs[-1], scale), mean, variance
+        out = torch.addcmul(shift, zs[-1], scale)
+        return out.relu_() if rectified else out, mean, variance
 
     @staticmethod
     @once_differentiable
@@ -97,31 +102,40 @@ class NormStack(torch.autograd.Function):
         zs, means, factors, layers = saved[:n], saved[n : 2 * n], saved[2 * n : 3 * n], _layers(saved[3 * n :])
         out: list[Tensor] = []
         du, sums = grads[0], _Sums.zero(zs[-1])
+        if ctx.rectified:
+            scale = layers[-1][2] * factors[-1]
+            du = torch.empty_like(du)
+            for part in _chunks(du):
+                u = torch.addcmul(layers[-1][3] - means[-1] * scale, zs[-1][part], scale)
+                torch.ops.aten.threshold_backward.grad_input(grads[0][part], u, 0, grad_input=du[part])
         for part in _chunks(du):
             sums.add(du[part], zs[-1][part])
         for i in range(n - 1, -1, -1):
             weight, bias, gamma, _ = layers[i]
             dgamma = (sums.product - means[i] * sums.single) * factors[i]
+            slope = gamma * factors[i]
+            of_z = -slope * factors[i] * dgamma / len(du)
+            constant = -slope * sums.single / len(du) - of_z * means[i]
             if i == 0:
                 out = [dgamma, sums.single, *out]
                 break
             out = [torch.zeros_like(weight), torch.zeros_like(bias), dgamma, sums.single, *out]
-            slope = gamma * factors[i]
-            of_z = -slope * factors[i] * dgamma / len(du)
-            constant = -slope * sums.single / len(du) - of_z * means[i]
             scale = layers[i - 1][2] * factors[i - 1]
             shift = layers[i - 1][3] - means[i - 1] * scale
             below, sums = torch.empty_like(zs[i - 1]), _Sums.zero(zs[i - 1])
             for part in _chunks(du):
                 dz = torch.addcmul(constant, zs[i][part], of_z).addcmul_(du[part], slope)
                 u = torch.addcmul(shift, zs[i - 1][part], scale)
-                out[0].addmm_(dz.T, F.gelu(u) if i > 1 else u)
+                out[0].addmm_(dz.T, _active(u, i - 1, ctx.rectified))
                 torch.mm(dz, weight, out=below[part])
-                if i > 1:
+                if ctx.rectified:
+                    torch.ops.aten.threshold_backward.grad_input(below[part], u, 0, grad_input=below[part])
+                elif i > 1:
                     torch.ops.aten.gelu_backward.grad_input(below[part], u, grad_input=below[part])
                 sums.add(below[part], zs[i - 1][part])
             du = below
-        return None, None, *out
+        of_x = torch.addcmul(constant, zs[0], of_z).addcmul_(du, slope) if ctx.rectified else None
+        return of_x, None, None, *out
 
 
 @dataclass
@@ -138,6 +152,11 @@ class _Sums:
     def add(self, du: Tensor, z: Tensor) -> None:
         self.single += du.sum(0)
         self.product += (du * z).sum(0)
+
+
+def _active(u: Tensor, i: int, rectified: bool) -> Tensor:
+    """What a norm's output becomes before the next layer."""
+    return F.relu(u) if rectified else F.gelu(u) if i else u
 
 
 def _layers(parameters: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:

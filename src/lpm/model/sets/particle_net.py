@@ -25,12 +25,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lpm.data.batch import Ragged
+from lpm.model.adapt import LowRank
 from lpm.model.layers import Dropout
 from lpm.model.pair_terms import PairTermsConfig
 from lpm.model.sets.base import SetBackbone, SetConfig
 from lpm.model.sets.buckets import ByLength
-from lpm.model.sets.interactions import RowNorm, describe, kinematics
+from lpm.model.sets.interactions import RowNorm, describe, follow, kinematics
 from lpm.model.sets.neighbours import Neighbours
+from lpm.model.sets.norm_stack import CHUNK, NormStack
 from lpm.physics.kinematics import collider
 
 __all__ = ["EdgeConv", "ParticleNet", "ParticleNetConfig"]
@@ -107,11 +109,30 @@ class EdgeConv(nn.Module):
         y_EC = near.spread(x_TC @ (of_own - of_difference).T) + near.ends(x_TC @ of_difference.T)
         if terms_EK is not None:
             y_EC = y_EC + terms_EK @ of_terms.T
-        y_EC = F.relu_(self.norms[0](y_EC))
-        for layer, norm in zip(self.layers, list(self.norms)[1:], strict=True):
-            y_EC = F.relu_(norm(layer(y_EC)))
-        out: Tensor = F.relu(self.norm_skip(self.skip(x_TC)) + near.mean(y_EC))
+        out: Tensor = F.relu(self.norm_skip(self.skip(x_TC)) + near.mean(self._edges(y_EC)))
         return out
+
+    def _edges(self, z_EC: Tensor) -> Tensor:
+        """What follows the first matrix: a norm and a ReLU, then layer, norm and ReLU again and again."""
+        norms = [n for n in self.norms if isinstance(n, RowNorm)]
+        weights = [m.weight for m in self.layers if isinstance(m, nn.Linear | LowRank)]
+        if self.training and len(z_EC) > 1:  # one edge has no statistics
+            parameters: list[Tensor] = [norms[0].weight, norms[0].bias]
+            for weight, norm in zip(weights, norms[1:], strict=True):
+                parameters += [weight, torch.zeros_like(norm.bias), norm.weight, norm.bias]
+            y_EC, mean, variance = NormStack.apply(z_EC, norms[0].eps, True, *parameters)  # type: ignore[no-untyped-call]
+            follow(norms, mean, variance, len(z_EC))
+            out: Tensor = y_EC
+            return out
+        (factor, shift), *rest = (n.scale_shift() for n in norms)
+        folded = [(weight * f[:, None], s) for weight, (f, s) in zip(weights, rest, strict=True)]
+        parts = []
+        for part_EC in torch.split(z_EC, CHUNK):
+            y_EC = F.relu(torch.addcmul(shift, part_EC, factor))
+            for weight, constant in folded:
+                y_EC = F.relu(F.linear(y_EC, weight, constant))
+            parts.append(y_EC)
+        return torch.cat(parts)
 
 
 class ParticleNet(SetBackbone):
