@@ -162,7 +162,7 @@ def test_bottom_hadrons_are_found_in_real_events() -> None:
 
 def test_a_file_that_is_too_short_is_named(preset: str) -> None:
     with pytest.raises(ValueError, match=r"ttZ: .*ttZ\.lhe holds too few hard events, 3 are missing"):
-        simulate_chunk(Request(n=30, preset=preset, seed=1), 0)
+        simulate_chunk(Request(n=45, preset=preset, seed=1), 0)
 
 
 def test_chunks_take_their_own_part_of_a_file(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
