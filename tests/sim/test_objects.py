@@ -26,7 +26,7 @@ CUTS = Isolated(pt_min=10.0, eta_max=2.5, efficiency=1.0, cone=0.4, share=0.1)
 def preset(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Hard events of files, without multiparton interactions."""
     path = tmp_path_factory.mktemp("cards") / "files.toml"
-    classes = "\n".join(f'{name} = ["{(HARD / name).with_suffix(".lhe")}"]' for name in ("ttZ", "ttW"))
+    classes = "\n".join(f'{name} = ["{(HARD / name).with_suffix(".lhe")}"]' for name in ("ttZ", "ttW", "tttt"))
     path.write_text(f"""text = "hard events of files"
 find = "objects"
 generator = "lhe"
@@ -41,7 +41,7 @@ detector = "atlas-delphes"
 
 @pytest.fixture(scope="module")
 def events(preset: str) -> Batch:
-    return simulate_chunk(Request(n=20, preset=preset, seed=1), 0)
+    return simulate_chunk(Request(n=30, preset=preset, seed=1), 0)
 
 
 def card() -> Reconstruction:
@@ -72,11 +72,13 @@ def hadrons(*rows: tuple[int, int, float, float]) -> Particles:
 
 def test_events_of_files(events: Batch) -> None:
     assert events.schema == SCHEMA
-    assert len(events) == 20
-    assert (
-        sorted(events.field("event.label").values.tolist())
-        == [FOUR_TOPS.index("ttZ")] * 10 + [FOUR_TOPS.index("ttW")] * 10
-    )
+    assert len(events) == 30
+    label = events.field("event.label").values
+    assert torch.bincount(label.long(), minlength=5).tolist() == [10, 10, 10, 0, 0]
+    signal = label == FOUR_TOPS.index("tttt")
+    for name in ("ht", "jets", "b_jets"):
+        found = events.field(f"event.{name}").values
+        assert found[signal].mean() > found[~signal].mean()
     kind, rows = events.field("object.type").values, events.collections["object"]
     met = rows.with_values((kind == OBJECT_TYPES.index("met")).float()).sum()
     assert (met == 1).all()
