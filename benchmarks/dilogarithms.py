@@ -2,10 +2,11 @@
 
     python benchmarks/dilogarithms.py
 
-The generator is that of arXiv 2206.04115 and 2603.11164: simple sums of 0, 1, 2 and 3 terms, with 2, 1, 1 and 1 pairs of
-terms that cancel, scrambled by 5, 5, 6 and 7 identities, in equal parts. A sum is solved if at most as many terms are
-left as it was made from. Published on such sums: 4,994 of 5,000 by a transformer that chooses steps (arXiv 2603.11164),
-4,597 of 5,000 by a sequence model. Each result is certified by its symbol, exactly. Then more scrambles are tried.
+The generator is that of arXiv 2206.04115 and 2603.11164: simple sums of 0, 1, 2 and 3 terms, with 2, 1, 1 and 1 pairs
+of terms that cancel, scrambled by 5, 5, 6 and 7 identities, in equal parts. A sum is solved if at most as many terms
+are left as it was made from. Published on such sums: 4,994 of 5,000 by a transformer that chooses steps (arXiv
+2603.11164), 4,597 of 5,000 by a sequence model. Each result is certified by its symbol, exactly. Then more scrambles
+are tried.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 import numpy as np
 from record import Cell, Record, Table, options_of
 
-from lpm.metrics.estimate import Estimate
+from lpm.metrics.migration import binomial
 from lpm.theory.dilog import equal, example, simplify
 
 MIX = ((0, 2, 5), (1, 1, 5), (2, 1, 6), (3, 1, 7))
@@ -55,13 +56,9 @@ def row(name: str, mix: tuple[tuple[int, int, int], ...], count: int, seed: int)
             raise ValueError(f"{e} became {found}, which is not equal")
         solved += len(found) <= len(simple)
         before, after = before + len(e), after + len(found)
-    # Wilson's interval of a share: it does not close at 100%.
-    share, z2 = solved / count, 1.0
-    centre, half = (share + z2 / (2 * count)), (share * (1 - share) / count + z2 / (4 * count**2)) ** 0.5
-    low, high = ((centre + s * half) / (1 + z2 / count) for s in (-1, 1))
     times = np.array(spent) * 1e3
     return (
-        name, f"{count:,}", f"{solved:,}", Estimate(share, low, high), f"{before / count:.2f}", f"{after / count:.2f}",
+        name, f"{count:,}", f"{solved:,}", binomial(solved, count), f"{before / count:.2f}", f"{after / count:.2f}",
         f"{np.median(times):.1f}", f"{times.max():.0f}",
     )  # fmt: skip
 

@@ -29,6 +29,9 @@ RESULTS_OF = {
     "tokenizers": "Tokenizers",
     "omnijet": "The tokenizer of OmniJet-α",
     "optimisers": "Optimisers",
+    "dilogarithms": "Dilogarithms",
+    "pid": "Particle identification with missing detectors",
+    "transfer": "From simulation to data",
 }
 """Scripts of this folder that measure physics, and the headings of their sections, in the order of the page."""
 
@@ -42,6 +45,7 @@ SPEED_OF = {
     "metrics": "Metrics",
     "tokenizer_speed": "Jets to tokens and back",
     "quick_start": "The quick start",
+    "laporta": "Reduction of Feynman integrals",
     "start_up": "Start-up",
 }
 """Scripts that measure speed beside a named peer."""
@@ -80,11 +84,13 @@ def section(name: str, folder: Path) -> str:
 
 def origin(record: dict[str, Any]) -> list[str]:
     """Data, machine, versions and commit of a record, as sentences."""
-    data = ", ".join(f"{d['name']} ({d['jets']:,} jets, SHA-256 {d['sha256'][:12]}…)" for d in record["data"])
+    data = ", ".join(
+        f"{d['name']} ({d['jets']:,} {d.get('events', 'jets')}, SHA-256 {d['sha256'][:12]}…)" for d in record["data"]
+    )
     machine, versions = record["hardware"], record["versions"]
     gpus = f", {', '.join(machine['gpus'])}" if machine["gpus"] else ""
     return [
-        f"Data: {data}.",
+        *([f"Data: {data}."] if data else []),
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB{gpus}; "
         f"{record['seconds']:,.0f} s.",
         f"Python {versions['python']}, torch {versions['torch']}, lpm {versions.get('lpm', 'from source')}, "

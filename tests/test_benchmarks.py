@@ -132,6 +132,30 @@ def test_optimisers(shard: Path, start: Start) -> None:
     assert all(curve["steps"] == [1, 2] for curve in record["curves"].values())
 
 
+def test_pid(start: Start) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    record = start("pid")
+    f1, beside, fewer = record["tables"]
+    assert f1["columns"] == ["method", "e", "mu", "pi", "K", "p", "mean", "seconds"]
+    assert [row[0] for row in f1["rows"]] == [row[0] for row in fewer["rows"]]
+    assert len(beside["rows"]) == 5
+    by_name = {row[0]: row for row in f1["rows"]}
+    # Without learning, deviations tell protons even from this few tracks; five steps of training do not.
+    assert by_name["nσ with priors"][5]["value"] > max(0.8, by_name["mean imputation"][5]["value"])
+    priors = {row[0]: row for row in fewer["rows"]}["nσ with priors"]
+    assert priors[1]["value"] == pytest.approx(by_name["nσ with priors"][6]["value"], abs=1e-9)
+    assert priors[1]["value"] > priors[-1]["value"] + 0.2
+
+
+def test_transfer(start: Start) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    record = start("transfer")
+    found, back = record["tables"]
+    assert [row[0] for row in found["rows"]][::4] == ["simulation alone", "labelled data (best)"]
+    assert [row[0] for row in back["rows"]] == ["adversarial", "reweighted", "transported"]
+    assert all(0 <= row[-1]["value"] <= 1 for row in found["rows"])
+
+
 def test_sampling(start: Start) -> None:
     record = start("sampling")
     ours, cached, anew = record["tables"][0]["rows"]
@@ -267,6 +291,21 @@ def test_tokenizer_speed(start: Start) -> None:
     for row in ours:
         assert row[2]["value"] == pytest.approx(row[1]["value"] / peer[1]["value"])
         assert row[4]["value"] == pytest.approx(row[3]["value"] / peer[3]["value"])
+
+
+def test_laporta(start: Start) -> None:
+    record = start("laporta")
+    (row,) = record["tables"][0]["rows"]
+    assert row[:4] == ["1", "3,978", "2,955", "15"]
+    assert row[7]["value"] == pytest.approx(row[6]["value"] / row[4]["value"])
+
+
+def test_dilogarithms(start: Start) -> None:
+    record = start("dilogarithms")
+    first, *deeper = record["tables"][0]["rows"]
+    assert first[:3] == ["published mix", "8", "8"]
+    assert len(deeper) == 3
+    assert first[3]["low"] < first[3]["value"] == 1.0
 
 
 def test_quick_start_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -305,7 +305,9 @@ def simplify(e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 6
     ):
         if len(out.expression) > least:
             more = search(domain, out.expression, beam=width, patience=rounds, seconds=seconds / 3, fewest=least)
-            out = Found(more.expression, (*out.steps, *more.steps), out.seen + more.seen, out.complete and more.complete)
+            out = Found(
+                more.expression, (*out.steps, *more.steps), out.seen + more.seen, out.complete and more.complete
+            )
     return Found(out.expression, (*told, *map(str, out.steps)), out.seen, out.complete)
 
 

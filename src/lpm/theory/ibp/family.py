@@ -83,6 +83,9 @@ class Family:
         if missing := [f"{a}*{b}" for a, b in combinations_with_replacement(self.external, 2) if not self._pair(a, b)]:
             raise ValueError(f"family {self.name}: no value for the scalar products {', '.join(missing)}")
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.propagators, self.masses, tuple(self.products.items())))
+
     def _pair(self, a: str, b: str) -> str:
         """The text of an external scalar product, in either order."""
         plain = {k.replace(" ", ""): v for k, v in self.products.items()}

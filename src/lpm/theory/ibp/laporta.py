@@ -98,8 +98,7 @@ class Reducer:
     def __init__(self, family: Family, point: Point, prime: int, seeds: Seeds, memory: int = 2**34) -> None:
         self.family, self.prime, self.seeds = family, check_prime(prime), seeds
         self.live = frozenset(live_sectors(family))
-        made = _equations(identities(family, point, prime), family, seeds, self.live, prime)
-        self._keys, self._indices, rows = made
+        self._indices, rows = _equations(identities(family, point, prime), family, seeds, self.live, prime)
         self.equations, self.integrals = len(rows), len(self._indices)
         self._solved: Solved = solve(rows, max(1, self.integrals), prime, memory)
         self._place = {tuple(a): i for i, a in enumerate(self._indices.tolist())}
@@ -125,9 +124,22 @@ class Reducer:
                 out[index] = (out.get(index, 0) + value) % self.prime
         found = self._solved.reduce(np.array(places, dtype=np.int64), np.array(values, dtype=np.uint64))
         for place, value in found.items():
-            index = tuple(self._indices[place].tolist())
+            index = self.index(place)
             out[index] = (out.get(index, 0) + value) % self.prime
         return {i: v for i, v in sorted(out.items(), key=lambda x: weight(x[0]), reverse=True) if v}
+
+    @property
+    def rows(self) -> Rows:
+        """The identities, as rows over integrals by number."""
+        return self._solved.rows
+
+    def place(self, index: Index) -> int:
+        """Number of an integral."""
+        return self._place[index]
+
+    def index(self, place: int) -> Index:
+        """The integral of a number."""
+        return tuple(self._indices[place].tolist())
 
     def certify(self, terms: Mapping[Index, int], result: Mapping[Index, int]) -> int:
         """Prove that a sum of integrals equals a result: as a sum of identities, added up in plain whole numbers.
@@ -142,7 +154,7 @@ class Reducer:
         places = np.array([self._place[i] for i in known], dtype=np.int64)
         values = np.array([v % self.prime for v in known.values()], dtype=np.uint64)
         witness = self._solved.witness(places, values)
-        left = check(self._solved.rows, witness, self.prime)
+        left = check(self.rows, witness, self.prime)
         wanted = {self._place[i]: v for i, v in known.items()}
         for index, value in result.items():
             if index in self._place:
@@ -202,27 +214,40 @@ def _corner(family: Family, sector: int, dots: int, rank: int) -> Whole:
 
 def _equations(
     found: list[Identity], family: Family, seeds: Seeds, live: frozenset[int], prime: int
-) -> tuple[Whole, Whole, Rows]:
-    """All identities at all seeds: keys and indices of the integrals, in rising order, and the rows."""
+) -> tuple[Whole, Rows]:
+    """All identities at all seeds: indices of the integrals in rising order, and the rows.
+
+    An integral is a whole number while rows are made, to which a shift adds a constant. What it is, and whether it
+    vanishes, is asked once for each and not for each term.
+    """
     size = len(family.propagators)
     corners = [_corner(family, s, seeds.dots, seeds.rank) for s in sorted(subsectors(seeds.sectors) & live)]
     at = np.concatenate([np.zeros((0, size), dtype=np.int64), *corners])
-    alive = np.zeros(1 << size, dtype=bool)
-    alive[list(live)] = True
-    indices, values, rows = [], [], []
+    low, high = at.min(0, initial=0) - 2, at.max(0, initial=0) + 2
+    strides = np.concatenate([np.ones(1, dtype=np.int64), (high - low + 1).cumprod()[:-1]])
+    base = (at - low) @ strides
+    codes, values, rows = [], [], []
     for number, identity in enumerate(found):
         for shift, constant, slope in zip(identity.shifts, identity.constants, identity.slopes, strict=True):
             value = _linear(at, int(constant), slope.tolist(), prime)
-            index = at + shift
-            kept = (value > 0) & alive[_sectors(index)]
-            indices.append(index[kept])
+            kept = value.nonzero()[0]
+            codes.append(base[kept] + shift @ strides)
             values.append(value[kept])
-            rows.append(np.flatnonzero(kept) * len(found) + number)
-    index, value, row = np.concatenate(indices), np.concatenate(values), np.concatenate(rows)
-    keys, first, unknown = _unique(_keys(index))
-    order = np.argsort(row, kind="stable")
-    starts = np.searchsorted(row[order], np.arange(len(at) * len(found) + 1))
-    return keys, index[first], Rows(starts, unknown[order], value[order])
+            rows.append(kept * len(found) + number)
+    code, place = np.unique(np.concatenate(codes), return_inverse=True)
+    index = code[:, None] // strides % (high - low + 1) + low
+    alive = np.zeros(1 << size, dtype=bool)
+    alive[list(live)] = True
+    lives = alive[_sectors(index)]
+    order = np.lexsort(_keys(index).T[::-1])
+    order = order[lives[order]]
+    rank = np.full(len(index), -1)
+    rank[order] = np.arange(len(order))
+    unknown, row = rank[place], np.concatenate(rows)
+    terms = np.argsort(row, kind="stable")
+    terms = terms[unknown[terms] >= 0]
+    starts = np.searchsorted(row[terms], np.arange(len(at) * len(found) + 1))
+    return index[order], Rows(starts, unknown[terms], np.concatenate(values)[terms])
 
 
 def _linear(at: Whole, constant: int, slopes: list[int], prime: int) -> NDArray[np.uint64]:
@@ -247,19 +272,6 @@ def _keys(index: Whole) -> Whole:
     up, down = np.where(index > 0, index, 0).sum(1), -np.where(index < 0, index, 0).sum(1)
     head = np.stack([(index > 0).sum(1), _sectors(index), up, down], 1)
     return np.concatenate([head, np.abs(index[:, ::-1])], 1)
-
-
-def _unique(keys: Whole) -> tuple[Whole, Whole, Whole]:
-    """Different rows in rising order, where each first stands, and the number of each row."""
-    width = [int(keys[:, i].max()).bit_length() if len(keys) else 0 for i in range(keys.shape[1])]
-    if sum(width) < 63:  # the whole row fits into a word
-        packed = np.zeros(len(keys), dtype=np.int64)
-        for i, bits in enumerate(width):
-            packed = (packed << bits) | keys[:, i]
-        _, first, number = np.unique(packed, return_index=True, return_inverse=True)
-    else:
-        _, first, number = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    return keys[first], first, number.reshape(-1)
 
 
 def text_of(terms: Mapping[Index, int]) -> str:

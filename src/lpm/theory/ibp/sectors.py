@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import lru_cache
 
 from lpm.theory.ibp.family import Family, Index
 from lpm.theory.modular import PRIMES, Residue, residue
@@ -50,6 +51,7 @@ def subsectors(sectors: Iterable[int]) -> frozenset[int]:
     return frozenset(out)
 
 
+@lru_cache(maxsize=32)
 def live_sectors(family: Family) -> tuple[int, ...]:
     """Numbers of all sectors that do not vanish for general kinematics.
 
