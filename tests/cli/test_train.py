@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lpm.cli.train import _config
+
 COMMAND = [sys.executable, "-c", "from lpm.cli.main import main; main()", "train"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -53,3 +55,22 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
         f"lpm: interrupted; go on with: lpm train jets.base --out {tmp_path / 'run'} --resume"
     ]
     assert (tmp_path / "run" / "training" / "state.json").is_file()
+
+
+def test_arguments_of_the_recipe(tmp_path: Path) -> None:
+    made = train("jets.base", "--tiny", "--out", tmp_path / "run", "--quiet", "--with", "observe=false")
+    assert made.returncode == 0, made.stderr
+    assert list(json.loads((tmp_path / "run" / "recipe.json").read_text())["model"]["heads"]) == ["next"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("inputs=some", "expected 'kinematics' or 'full'"),
+        ("inputs", "expected NAME=VALUE, such as --with inputs=full"),
+        ("colour=1", "unexpected keyword argument 'colour'"),
+    ],
+)
+def test_arguments_that_the_recipe_does_not_take(entry: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _config("jets.pfn", None, None, 1, None, [entry])

@@ -26,6 +26,9 @@ def train(
     size: Annotated[int, typer.Option(help="The one dial: width, depth, heads, rate and horizon.", min=1)] = 4,
     start: Annotated[str | None, typer.Option(help="Run or shipped model whose body to fine-tune.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything random; else as in the recipe.")] = None,
+    choice: Annotated[
+        list[str] | None, typer.Option("--with", help="Any argument of the recipe: --with inputs=full")
+    ] = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="Any field: --set train.steps=500")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, by its own recipe.")] = False,
@@ -55,7 +58,8 @@ def train(
     """
     if launch not in LAUNCHERS:
         raise ValueError(f"--launch {launch}: expected one of {', '.join(LAUNCHERS)}")
-    config = _chosen(recipe, out if resume and not sweep else None, data, valid, size, start, seed, tiny, change)
+    resumed = out if resume and not sweep else None
+    config = _chosen(recipe, resumed, data, valid, size, start, choice, seed, tiny, change)
     if launch == "local" and not sweep and not dry_run:
         _here(recipe, config, out, device, resume, mlflow, tensorboard, quiet)
         return
@@ -64,7 +68,7 @@ def train(
         partition=partition, account=account, extra=tuple(extra or ()), rendezvous=rendezvous,
     )  # fmt: skip
     words = [recipe, *_words("--data", data), *_words("--valid", valid), *_words("--set", change), "--size", str(size)]
-    words += [*_words("--start", start), *_words("--seed", seed)]
+    words += [*_words("--with", choice), *_words("--start", start), *_words("--seed", seed)]
     words += [] if device == "auto" else ["--device", device]
     switches = {"--tiny": tiny, "--mlflow": mlflow, "--tensorboard": tensorboard}
     switches["--quiet"] = quiet or launch in ("slurm", "htcondor")
@@ -124,6 +128,7 @@ def _chosen(
     valid: list[str] | None,
     size: int,
     start: str | None,
+    choice: list[str] | None,
     seed: int | None,
     tiny: bool,
     change: list[str] | None,
@@ -137,7 +142,7 @@ def _chosen(
     if resumed:
         config = read_recipe(resumed)
     else:
-        config = _config(recipe, data, valid, size, start)
+        config = _config(recipe, data, valid, size, start, choice)
         config = config if seed is None else replace(config, seed=seed)
         if tiny:
             from lpm.recipes.jets import tiny as shrink
@@ -151,7 +156,30 @@ def _chosen(
     return config
 
 
-def _config(recipe: str, data: list[str] | None, valid: list[str] | None, size: int, start: str | None) -> RunConfig:
+def _choices(entries: list[str]) -> dict[str, Any]:
+    """Arguments of a recipe from NAME=VALUE, the value as JSON or a bare word."""
+    import json
+
+    out: dict[str, Any] = {}
+    for entry in entries:
+        name, equal, text = entry.partition("=")
+        if not equal or not name.isidentifier():
+            raise ValueError(f"--with {entry}: expected NAME=VALUE, such as --with inputs=full")
+        try:
+            out[name] = json.loads(text)
+        except json.JSONDecodeError:
+            out[name] = text
+    return out
+
+
+def _config(
+    recipe: str,
+    data: list[str] | None,
+    valid: list[str] | None,
+    size: int,
+    start: str | None,
+    choice: list[str] | None,
+) -> RunConfig:
     """Call the recipe with what was given; what was not keeps the recipe's own default."""
     from lpm.recipes import RECIPES
     from lpm.recipes.base import RunConfig
@@ -163,6 +191,7 @@ def _config(recipe: str, data: list[str] | None, valid: list[str] | None, size: 
     given |= {k: tuple(v) for k, v in (("data", data), ("valid", valid)) if v}
     if start is not None:
         given["start"] = start
+    given |= _choices(choice or [])
     try:
         config = function(**given)
     except TypeError as error:
