@@ -29,7 +29,7 @@ from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from record import Cell, Record, Table, mean, options_of
+from record import RESULTS, Cell, Record, Table, mean, options_of
 
 from lpm.data.batch import Batch
 from lpm.data.fields import ORIGINS
@@ -39,6 +39,8 @@ from lpm.metrics.migration import origin_metrics, pair_template, shares
 from lpm.recipes.apply import predict
 from lpm.recipes.execute import execute
 from lpm.recipes.origin import Identity, origin, seen
+from lpm.records.files import atomic_file
+from lpm.report import origin as report
 from lpm.sim.production import Request, produce
 from lpm.tasks.origin import migration
 
@@ -58,6 +60,9 @@ KEPT = 0.5
 DECAYS = {"bb": 0.582, "cc": 0.0289, "gg": 0.0818}
 Z_DECAYS = {"bb": 0.1512, "cc": 0.1203, "ss": 0.1560, "uu": 0.1160, "dd": 0.1560}
 """Branching ratios."""
+
+BESIDE = ("Higgs decays alone", "with as many other events")
+"""What else there is: nothing, and as many events as Higgs decays to two jets."""
 
 Found = list[NDArray[np.int64]]
 """Counts of migration, one matrix a seed."""
@@ -168,14 +173,15 @@ def fill(record: Record, o: argparse.Namespace, found: dict[str, Found], jets: i
     matrix = shares(np.sum(next(iter(found.values())), axis=0))
     names = tuple(f"{i} ({len(c)} seed{'s' if len(c) > 1 else ''})" for i, c in found.items())
     migrated = [(name, *(f"{x:.3f}" for x in row)) for name, row in zip(ORIGINS, matrix, strict=True)]
-    limits = [(d, *(limit(matrix, d, continuum) for continuum in (0, 1))) for d in RARE]
+    decays = RARE[:1] if o.quick else RARE
+    limits = {name: {d: limit(matrix, d, continuum) for d in decays} for continuum, name in enumerate(BESIDE)}
     record.tables = [
         Table("Efficiency and charge flip, by what is known of particles", ("", *names, "published", ""), rows(found)),
         Table("Migration: share of the jets of a row that are taken for the column", ("", *ORIGINS), migrated),
         Table(
             "Expected upper limits on branching ratios in 10⁻³, at 95% by CLs",
-            ("H →", "Higgs decays alone", "with as many other events"),
-            limits,
+            ("H →", *BESIDE),
+            [(d, *(found[d] for found in limits.values())) for d in decays],
         ),
     ]
     record.notes = [
@@ -183,7 +189,17 @@ def fill(record: Record, o: argparse.Namespace, found: dict[str, Found], jets: i
         "Published numbers: the abstract of arXiv 2310.03440v2, with full simulation; its limits, with the backgrounds "
         "of a real selection, lie between 0.2 and 1 in the units of the last table.",
     ]
+    draw(o, "migration", report.migration(matrix, ORIGINS))
+    draw(o, "limits", report.limits(limits, x_label="branching ratio [10⁻³]"))
     record.more["migration"] = {"names": list(ORIGINS), "shares": np.round(matrix, 5).tolist()}
+
+
+def draw(o: argparse.Namespace, name: str, picture: str) -> None:
+    """Keep a picture beside the record."""
+    folder = o.out or (None if o.quick else RESULTS)
+    if folder is not None:
+        with atomic_file(folder / f"jet_origin-{name}.svg") as path:
+            path.write_text(picture + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
