@@ -11,6 +11,7 @@ import pytest
 
 from lpm.sim import sherpa
 from lpm.sim.card import CARDS
+from lpm.sim.production import Request, produce
 from lpm.sim.pythia import generate
 from lpm.sim.sherpa import PYTHON, environment, hard_events, integrated
 
@@ -60,6 +61,18 @@ def test_each_process_is_integrated_once(fake: Callable[[], list[str]]) -> None:
     with hard_events("ttZ", 20, 8):
         pass
     assert fake() == [f"-e 1 -R {sherpa.SEED}", "-e 30 -R 7", "-e 20 -R 8"]
+
+
+def test_integrals_are_made_before_the_chunks(fake: Callable[[], list[str]], tmp_path: Path) -> None:
+    pytest.importorskip("pythia8mc", reason="needs the sim extra")
+    said: list[str] = []
+    preset = tmp_path / "few.toml"
+    preset.write_text((CARDS / "preset" / "four-tops.toml").read_text().replace("mpi = true", "mpi = false"))
+    request = Request(n=1, preset=str(preset), classes=("ttZ",))
+    for name in ("a.parquet", "b.parquet"):
+        produce(request, tmp_path / name, tell=said.append)
+    assert said == ["Sherpa integrates ttZ: this takes minutes, once"]
+    assert len(fake()) == 3
 
 
 def test_another_card_is_another_integral(fake: Callable[[], list[str]], tmp_path: Path) -> None:

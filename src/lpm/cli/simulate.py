@@ -99,8 +99,9 @@ def simulate(
     ):
         line = bar.add_task("", total=number)
         manifest = produce(
-            request, out, farm=farm, resume=resume, command=command, done=lambda made: bar.advance(line, made)
-        )
+            request, out, farm=farm, resume=resume, command=command, done=lambda made: bar.advance(line, made),
+            tell=lambda text: typer.echo(text, err=True),
+        )  # fmt: skip
     if as_json:
         typer.echo(json.dumps({"out": str(out), **manifest}))
     else:

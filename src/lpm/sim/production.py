@@ -39,7 +39,7 @@ from lpm.sim.jets import Selection, find_jets
 from lpm.sim.objects import find_objects
 from lpm.sim.pair import find_pair
 from lpm.sim.pythia import Events, generate
-from lpm.sim.sherpa import hard_events
+from lpm.sim.sherpa import hard_events, integrated, ready
 
 __all__ = ["MANIFEST", "Request", "plan", "produce", "simulate_chunk"]
 
@@ -68,7 +68,7 @@ class Request:
     """What to simulate. Two equal requests give equal samples.
 
     Args:
-        n: Number of jets in all classes together.
+        n: Number of jets, or of events, in all classes together.
         preset: Name or path of a preset.
         seed: Any whole number from 0.
         classes: Names of classes; empty for all of the preset.
@@ -252,6 +252,7 @@ def produce(
     resume: bool = False,
     command: str = "",
     done: Callable[[int], None] = lambda jets: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Simulate a sample.
 
@@ -263,6 +264,7 @@ def produce(
         resume: Go on with what an interrupted call with the same request left.
         command: The command line, for the record.
         done: Called with the number of jets of each finished chunk, those found by `resume` included.
+        tell: Called with a line before something that takes minutes and is no chunk.
 
     Returns:
         The manifest, as written to `simulation.json`.
@@ -282,6 +284,7 @@ def produce(
         raise ValueError(f"{folder}: cannot write: {error.strerror}; choose another place") from error
     with locked(beside):
         _note(folder, manifest)
+        _integrate(request, tell)
         pieces = list(_pieces(request, folder, manifest))
         crowd = min(farm.workers, len(pieces))
         with open_crew(replace(farm, workers=crowd), beside) as crew:
@@ -291,6 +294,16 @@ def produce(
     if out != folder:
         shutil.rmtree(folder)
     return manifest
+
+
+def _integrate(request: Request, tell: Callable[[str], None]) -> None:
+    """What all chunks need and none should make for itself: the integrals of Sherpa."""
+    preset = read_preset(request.preset)
+    if preset.generator == "sherpa":
+        for card in (card for label in request.labels for card in preset.classes[label]):
+            if not ready(card):
+                tell(f"Sherpa integrates {card}: this takes minutes, once")
+                integrated(card)
 
 
 def plan(request: Request, out: str | Path, *, resume: bool = False) -> Plan:

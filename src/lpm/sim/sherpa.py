@@ -1,4 +1,4 @@
-"""Hard events of the matrix-element generator Sherpa 3 (Bothmann et al., arXiv 1905.09127), as Les Houches files.
+"""Hard events of the matrix-element generator Sherpa 3 (Bothmann et al., arXiv 2410.22148), as Les Houches files.
 
 Sherpa comes as a package for Python 3.12 and 3.13 and runs as a program of its own. At first use it is fetched into the
 cache folder of the user, and each process is integrated once; the integral is kept beside it. Then every chunk of a
@@ -20,7 +20,7 @@ from pathlib import Path
 from lpm.sim.card import file_of
 from lpm.sim.colour import coloured
 
-__all__ = ["PACKAGE", "PYTHON", "environment", "hard_events", "integrated"]
+__all__ = ["PACKAGE", "PYTHON", "environment", "hard_events", "integrated", "ready"]
 
 PACKAGE = "sherpa-mc==3.0.3b2"
 
@@ -62,14 +62,24 @@ def integrated(card: str) -> Path:
         ValueError: As `hard_events`.
     """
     text = file_of(card, "sherpa", ".yaml").read_bytes()
-    key = hashlib.sha256(text + PACKAGE.encode() + str(SEED).encode()).hexdigest()[:16]
 
     def integrate(folder: Path) -> None:
         (folder / "Sherpa.yaml").write_bytes(text)
         _run(folder, "-e", "1", "-R", str(SEED))
         _written(folder).unlink()
 
-    return _made(_cache() / f"{Path(card).stem}-{key}", integrate)
+    return _made(_integral(card), integrate)
+
+
+def _integral(card: str) -> Path:
+    text = file_of(card, "sherpa", ".yaml").read_bytes()
+    key = hashlib.sha256(text + PACKAGE.encode() + str(SEED).encode()).hexdigest()[:16]
+    return _cache() / f"{Path(card).stem}-{key}"
+
+
+def ready(card: str) -> bool:
+    """Whether a process is integrated already."""
+    return _integral(card).is_dir()
 
 
 def environment() -> Path:
