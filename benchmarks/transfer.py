@@ -31,7 +31,7 @@ from lpm.recipes import RunConfig, pid
 from lpm.recipes.execute import execute
 from lpm.sim.pid import simulate
 from lpm.tasks.pid import truth_of
-from lpm.tasks.transfer import density_ratio, drawn, matched, mixed, morphed, recovered
+from lpm.tasks.transfer import density_ratio, drawn, mixed, morphed, recovered, thinned
 
 SPECIES = ("e", "mu", "pi", "K", "p")
 ASKED = ("e", "pi", "K", "p")
@@ -49,12 +49,14 @@ def trained(config: RunConfig, batch: Batch, o: argparse.Namespace, seed: int, l
 
 
 def adversarial(simulation: Batch, data: Batch, o: argparse.Namespace, seed: int) -> Model:
-    """Trained on both, with a head whose answer the body must unlearn."""
+    """Trained on both, the simulated ones seen as often as data, with a head whose answer the body must unlearn."""
     run = pid.transfer(strength=o.strength)
     head = replace(run.model.heads["domain"], batches=o.steps)
     run = replace(run, model=replace(run.model, heads={**run.model.heads, "domain": head}))
     run = replace(run, train=replace(run.train, weights={"domain": o.weight}))
-    return trained(run, mixed(simulation, data, "track.species", "track.domain"), o, seed, labelled=0.5)
+    return trained(
+        run, mixed(thinned(simulation, data, "track.pt"), data, "track.species", "track.domain"), o, seed, labelled=0.5
+    )
 
 
 def reweighted(simulation: Batch, data: Batch, o: argparse.Namespace, seed: int) -> Model:
@@ -72,9 +74,8 @@ def reweighted(simulation: Batch, data: Batch, o: argparse.Namespace, seed: int)
 
 
 def transported(simulation: Batch, data: Batch, o: argparse.Namespace, seed: int) -> Model:
-    """Trained on simulated tracks whose signals lie where data have the same quantile."""
-    moved = morphed(simulation, data, SIGNALS, "track.p")
-    return trained(pid.multi(), drawn(moved, matched(moved, data, "track.pt"), seed), o, seed)
+    """Trained on simulated tracks that are seen as often as data, their signals where data have the same quantile."""
+    return trained(pid.multi(), morphed(thinned(simulation, data, "track.pt"), data, SIGNALS, "track.p"), o, seed)
 
 
 def states(model: Model, batch: Batch) -> torch.Tensor:
@@ -86,14 +87,14 @@ def states(model: Model, batch: Batch) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def domain_auc(model: Model, simulation: Batch, data: Batch) -> float:
+def domain_auc(model: Model, simulation: Batch, data: Batch, rounds: int) -> float:
     """How well trees tell simulation from data by these states."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     x = torch.cat([states(model, simulation), states(model, data)]).numpy()
     y = np.repeat([0, 1], [len(simulation), len(data)])
     half = np.random.default_rng(0).random(len(y)) < 0.5
-    trees = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(x[half], y[half])
+    trees = HistGradientBoostingClassifier(max_iter=rounds, random_state=0).fit(x[half], y[half])
     return roc_auc(trees.predict_proba(x[~half])[:, 1], y[~half], samples=2).value
 
 
@@ -119,7 +120,7 @@ def measure(o: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
                  for s in ASKED}  # fmt: skip
         found["mean"] = float(np.mean(list(found.values())))
         found["accuracy"] = float((p.argmax(1) == labels).mean())
-        found["domain"] = domain_auc(model, other, test)
+        found["domain"] = domain_auc(model, other, test, o.trees)
         found["seconds"] = time.perf_counter() - start
         out[name] = found
         print(f"seed {seed} {name:22s} " + " ".join(f"{k} {v:.4f}" for k, v in found.items()), flush=True)
@@ -129,17 +130,18 @@ def measure(o: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
 def main() -> None:
     """Measure and record."""
     parser = options_of(__doc__ or "", seeds=3)
-    parser.add_argument("--tracks", type=int, default=60_000, help="tracks of each domain to train on")
-    parser.add_argument("--test", type=int, default=40_000, help="tracks of each domain to measure with")
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--strength", type=float, default=1.0, help="of the adversary")
+    parser.add_argument("--tracks", type=int, default=30_000, help="tracks of each domain to train on")
+    parser.add_argument("--test", type=int, default=20_000, help="tracks of each domain to measure with")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--strength", type=float, default=0.1, help="of the adversary")
     parser.add_argument("--weight", type=float, default=1.0, help="of the adversary's own loss")
+    parser.add_argument("--trees", type=int, default=30, help="rounds of the trees that tell domains")
     parser.add_argument("--misid", type=float, default=0.01, help="share of other tracks that pass")
     parser.add_argument("--methods", default="", help="only those whose names begin so, by commas")
     parser.add_argument("--first", type=int, default=0, help="first seed")
     o = parser.parse_args()
     if o.quick:
-        o.seeds, o.tracks, o.test, o.steps = 2, 2_000, 2_000, 10
+        o.seeds, o.tracks, o.test, o.steps, o.trees = 2, 600, 600, 2, 3
     record = Record(o, "Adapting to unlabelled data brings back what a wrong simulation costs.")
     found = [measure(o, o.first + seed) for seed in range(o.seeds)]
     names = list(found[0])

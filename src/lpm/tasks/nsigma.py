@@ -30,9 +30,12 @@ SIGNALS = {"its.dedx": "log", "tpc.dedx": "log", "tof.beta": "inverse", "trd.cha
 """What each detector identifies by, and the scale on which it is nearly Gaussian."""
 
 BINS = 40
-"""Bins of equally many tracks in which a response is measured."""
+"""Bins of equally many tracks in which a response is measured, if there are so many tracks."""
 
-FEWEST = 20
+EACH = 300
+"""Tracks that a bin is to hold."""
+
+FEWEST = 10
 """Tracks of a species that a bin needs."""
 
 FAR = 1e3
@@ -105,32 +108,33 @@ def calibrate(batch: Batch, species: tuple[str, ...]) -> Response:
         raise ValueError(
             f"cannot calibrate: no {'tracks of ' + ', '.join(absent) if absent else 'signal to identify by'}"
         )
-    edges = np.quantile(x, np.linspace(0, 1, BINS + 1))
+    count = min(BINS, max(3, len(batch) // EACH))
+    edges = np.quantile(x, np.linspace(0, 1, count + 1))
     centres = (edges[1:] + edges[:-1]) / 2
-    bins = np.clip(np.searchsorted(edges, x) - 1, 0, BINS - 1)
+    bins = np.clip(np.searchsorted(edges, x) - 1, 0, count - 1)
     values = _values(batch, signals)
-    mean, spread = (np.empty((len(signals), len(species), BINS)) for _ in range(2))
-    prior = np.empty((len(species), BINS))
+    mean, spread = (np.empty((len(signals), len(species), count)) for _ in range(2))
+    prior = np.empty((len(species), count))
     for j in range(len(species)):
-        prior[j] = np.bincount(bins[labels == j], minlength=BINS) + 0.5
+        prior[j] = np.bincount(bins[labels == j], minlength=count) + 0.5
         for i in range(len(signals)):
             here = (labels == j) & np.isfinite(values[:, i])
-            mean[i, j], spread[i, j] = _profile(values[here, i], bins[here])
+            mean[i, j], spread[i, j] = _profile(values[here, i], bins[here], count)
     return Response(species, signals, centres, mean, spread, prior / prior.sum(0))
 
 
-def _profile(values: Array, bins: NDArray[np.int64]) -> tuple[Array, Array]:
+def _profile(values: Array, bins: NDArray[np.int64], count: int) -> tuple[Array, Array]:
     """Median and half the central 68% in each bin; from neighbours where a bin has too few."""
-    middle, half = np.full(BINS, np.nan), np.full(BINS, np.nan)
-    for k in range(BINS):
+    middle, half = np.full(count, np.nan), np.full(count, np.nan)
+    for k in range(count):
         inside = values[bins == k]
         if len(inside) >= FEWEST:
             low, middle[k], high = np.quantile(inside, [0.16, 0.5, 0.84])
             half[k] = (high - low) / 2
     known = np.flatnonzero(np.isfinite(middle))
     if not len(known):  # rarely seen by this detector: it tells nothing of this species
-        return np.zeros(BINS), np.full(BINS, FAR)
-    every = np.arange(BINS)
+        return np.zeros(count), np.full(count, FAR)
+    every = np.arange(count)
     return np.interp(every, known, middle[known]), np.maximum(np.interp(every, known, half[known]), 1e-4)
 
 

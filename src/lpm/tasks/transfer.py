@@ -9,7 +9,8 @@ first for the second:
   abundances and missing detectors; a signal that lies where the simulation has no events stays out of reach;
 - *optimal transport*: move each simulated signal to where data have the same quantile at the same momentum (`morphed`).
   In one dimension, and for any convex cost, this is the optimal map (Villani, "Topics in Optimal Transportation",
-  2003, section 2.2). Correlations within an event stay those of the simulation.
+  2003, section 2.2). Correlations within an event stay those of the simulation. Measurements that it has too often are
+  dropped at random (`thinned`).
 
 Shapes: N events, Q quantiles.
 """
@@ -23,11 +24,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from lpm.data.batch import Batch
+from lpm.data.batch import Batch, Ragged
 from lpm.data.schema import Field
 from lpm.data.tracks import DOMAINS
 
-__all__ = ["density_ratio", "drawn", "matched", "mixed", "morphed", "recovered"]
+__all__ = ["density_ratio", "drawn", "mixed", "morphed", "recovered", "thinned"]
 
 Array = NDArray[np.float64]
 
@@ -103,28 +104,37 @@ def drawn(batch: Batch, weights: ArrayLike, seed: int = 0) -> Batch:
     return batch[torch.from_numpy(pick)]
 
 
-def matched(simulation: Batch, data: Batch, given: str, bins: int = 10) -> Array:
-    """Weights by which simulated events have the patterns of missing collections of data, at each value of a field.
+def thinned(simulation: Batch, data: Batch, given: str, bins: int = 20, seed: int = 0) -> Batch:
+    """Simulated events with collections emptied at random, so that each is as often there as in data.
+
+    A simulated detector is rarely too bad. Where it is too good, in a bin of another field, its measurements are
+    dropped until their share is that of data; where data have more, nothing can be done, and nothing is.
 
     Args:
         simulation: Events.
         data: Events with the same collections.
         given: Path of the field of a single collection in whose bins the shares are compared.
         bins: Bins of equally many events.
-
-    Returns:
-        (N,) weights; 0 for a pattern that data do not have.
+        seed: The same seed drops the same.
     """
     edges = np.quantile(_numbers(data, given), np.linspace(0, 1, bins + 1)[1:-1])
-    cells = [_pattern(b) * bins + np.searchsorted(edges, _numbers(b, given)) for b in (simulation, data)]
-    size = int(max(c.max() for c in cells)) + 1
-    ours, theirs = (np.bincount(c, minlength=size) / len(c) for c in cells)
-    ratio = np.divide(theirs, ours, out=np.zeros(size), where=ours > 0)
-    return np.asarray(ratio[cells[0]])
+    ours, theirs = (np.searchsorted(edges, _numbers(b, given)) for b in (simulation, data))
+    rng, collections = np.random.default_rng(seed), dict(simulation.collections)
+    for name in [c.name for c in simulation.schema.collections if not c.single]:
+        rows = collections[name]
+        have, wanted = (
+            np.bincount(k, (b.collections[name].lengths > 0).numpy(), bins)
+            / np.maximum(np.bincount(k, minlength=bins), 1)
+            for k, b in ((ours, simulation), (theirs, data))
+        )
+        share = np.divide(wanted, have, out=np.ones(bins), where=have > 0)
+        stays = torch.from_numpy(rng.random(len(simulation)) < share[ours])
+        collections[name] = Ragged.from_lengths(rows.values[stays[rows.event]], rows.lengths * stays)
+    return Batch(simulation.schema, collections)
 
 
 def morphed(
-    simulation: Batch, data: Batch, paths: Sequence[str], given: str, bins: int = 20, quantiles: int = 100
+    simulation: Batch, data: Batch, paths: Sequence[str], given: str, bins: int = 30, quantiles: int = 50
 ) -> Batch:
     """Simulated events with each signal moved to the same quantile of data, in bins of another field.
 
@@ -178,14 +188,6 @@ def _binned(batch: Batch, path: str, given: str, edges: Array) -> tuple[Array, N
     rows = batch.field(path)
     where = np.searchsorted(edges, _numbers(batch, given))
     return np.asarray(rows.values.double().numpy()), where[rows.event.numpy()]
-
-
-def _pattern(batch: Batch) -> NDArray[np.int64]:
-    """(N,) which collections have a row, as a binary number."""
-    out = np.zeros(len(batch), dtype=np.int64)
-    for i, c in enumerate(c for c in batch.schema.collections if not c.single):
-        out += (batch.collections[c.name].lengths > 0).long().numpy() << i
-    return out
 
 
 def _exchanged(batch: Batch, path: str, values: Tensor) -> Batch:
