@@ -70,7 +70,8 @@ def test_integrals_are_made_before_the_chunks(fake: Callable[[], list[str]], tmp
     preset.write_text((CARDS / "preset" / "four-tops.toml").read_text().replace("mpi = true", "mpi = false"))
     request = Request(n=1, preset=str(preset), classes=("ttZ",))
     for name in ("a.parquet", "b.parquet"):
-        produce(request, tmp_path / name, tell=said.append)
+        manifest = produce(request, tmp_path / name, tell=said.append)
+    assert manifest["versions"]["sherpa-mc"] in sherpa.PACKAGE
     assert said == ["Sherpa integrates ttZ: this takes minutes, once"]
     assert len(fake()) == 3
 

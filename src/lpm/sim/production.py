@@ -39,7 +39,7 @@ from lpm.sim.jets import Selection, find_jets
 from lpm.sim.objects import find_objects
 from lpm.sim.pair import find_pair
 from lpm.sim.pythia import Events, generate
-from lpm.sim.sherpa import hard_events, integrated, ready
+from lpm.sim.sherpa import PACKAGE, hard_events, integrated, ready
 
 __all__ = ["MANIFEST", "Request", "plan", "produce", "simulate_chunk"]
 
@@ -363,12 +363,14 @@ def _manifest(request: Request, command: str) -> dict[str, Any]:
     if detector != "none":
         cards[f"detector {detector}"] = digest(detector, "detector")
     cards |= {f"process {c}": digest(c, preset.generator) for label in request.labels for c in preset.classes[label]}
+    package, _, sherpa = PACKAGE.partition("==")
     return {
         "request": asdict(replace(request, classes=request.labels)),
         "command": command,
         "cards": cards,
         "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in ("lpm", "pythia8mc", "fastjet", "numpy", "torch")},
+        | {name: _version(name) for name in ("lpm", "pythia8mc", "fastjet", "numpy", "torch")}
+        | ({package: sherpa} if preset.generator == "sherpa" else {}),
     }
 
 
