@@ -7,8 +7,7 @@ import torch
 from lpm.data.batch import Batch
 from lpm.metrics.roc import roc_auc
 from lpm.sim.pid import simulate
-from lpm.tasks.pid import patterns
-from lpm.tasks.transfer import density_ratio, drawn, matched, mixed, morphed, recovered
+from lpm.tasks.transfer import density_ratio, drawn, mixed, morphed, recovered, thinned
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +52,24 @@ def test_drawn_events_follow_their_weights(pair: tuple[Batch, Batch]) -> None:
     assert torch.equal(made.field("track.p").values, drawn(batch, seen.double().numpy()).field("track.p").values)
 
 
-def test_patterns_come_to_match(pair: tuple[Batch, Batch]) -> None:
+def test_measurements_come_to_be_as_frequent(pair: tuple[Batch, Batch]) -> None:
     simulation, data = pair
 
     def shares(batch: Batch) -> torch.Tensor:
-        return torch.bincount(patterns(batch), minlength=16) / len(batch)
+        seen = torch.stack([(batch.collections[n].lengths > 0).double() for n in ("its", "tpc", "tof", "trd")], 1)
+        soft = batch.field("track.pt").values < 0.6
+        return torch.stack([seen[soft].mean(0), seen[~soft].mean(0)])
 
-    made = drawn(simulation, matched(simulation, data, "track.pt"))
-    before, after = (float((shares(b) - shares(data)).abs().sum()) for b in (simulation, made))
-    assert after < 0.3 * before
+    made = thinned(simulation, data, "track.pt", bins=10)
+    assert float((shares(simulation) - shares(data)).max()) > 0.08
+    assert float((shares(made) - shares(data)).abs().max()) < 0.02
+    assert len(made) == len(simulation)
+    assert torch.equal(made.collections["track"].values, simulation.collections["track"].values)
+    # What stays is as it was, and a detector that is too bad stays so.
+    back = thinned(data, simulation, "track.pt", bins=10)
+    assert int(back.collections["tof"].lengths.sum()) > 0.97 * int(data.collections["tof"].lengths.sum())
+    rows, whole = made.collections["tof"], simulation.collections["tof"]
+    assert torch.equal(rows.values, whole.values[torch.isin(whole.event, rows.event)])
 
 
 def test_signals_come_to_match(pair: tuple[Batch, Batch]) -> None:
