@@ -17,6 +17,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,20 +78,20 @@ def parts(batch: Batch, seed: int) -> tuple[Batch, Batch, Batch]:
     return Batch.cat([train, without(train, 0.5, seed)]), batch[order[a:b]], batch[order[b:]]
 
 
-def in_bins(scores: Array, labels: Array, thresholds: list[float], pt: Array) -> list[list[float]]:
-    """F1 of each species in bins of transverse momentum."""
-    out = []
+def in_bins(scores: Array, labels: Array, thresholds: list[float], pt: Array) -> list[list[float | None]]:
+    """F1 of each species in bins of transverse momentum; None where it has no tracks and none is taken for it."""
+    out: list[list[float | None]] = [[] for _ in thresholds]
     for low, high in pairwise(PT_BINS):
         inside = (pt >= low) & (pt < high)
-        out.append(
-            f1_of(scores[inside], labels[inside], thresholds) if inside.any() else [float("nan")] * len(thresholds)
-        )
-    return np.transpose(out).tolist()
+        values = f1_of(scores[inside], labels[inside], thresholds) if inside.any() else [np.nan] * len(thresholds)
+        for row, v in zip(out, values, strict=True):
+            row.append(float(v) if np.isfinite(v) else None)
+    return out
 
 
 def measure(
     batch: Batch, species: tuple[str, ...], names: list[str], seed: int, size: Size
-) -> dict[str, dict[str, object]]:
+) -> dict[str, dict[str, Any]]:
     """F1 by species, in bins, and with fewer and fewer detectors, of every method."""
     train, valid, test = parts(batch, seed)
     labels = truth_of(test, species).numpy()
@@ -112,11 +113,11 @@ def measure(
     return out
 
 
-def compared(found: list[dict[str, dict[str, object]]], species: tuple[str, ...], names: list[str]) -> Table:
+def compared(found: list[dict[str, dict[str, Any]]], species: tuple[str, ...], names: list[str]) -> Table:
     """F1 of ours and the best other method for each species, and their difference seed by seed."""
     rows: list[tuple[Cell, ...]] = []
     for i, s in enumerate(species):
-        values = {n: [f[n]["f1"][i] for f in found] for n in names}  # type: ignore[index]
+        values = {n: [f[n]["f1"][i] for f in found] for n in names}
         best = max((n for n in names if n != OURS), key=lambda n: float(np.mean(values[n])))
         difference = mean(np.subtract(values[OURS], values[best]).tolist())
         times = "—" if not difference.error > 0 else f"{difference.value / difference.error:.1f}"
@@ -147,18 +148,15 @@ def main() -> None:
     batch, species = tracks(record, o)
     found = [measure(batch, species, names, seed, size) for seed in range(o.seeds)]
     rows = [
-        (n, *(mean([f[n]["f1"][i] for f in found]) for i in range(len(species))),  # type: ignore[index]
-         mean([float(np.mean(f[n]["f1"])) for f in found]), f"{np.mean([f[n]['seconds'] for f in found]):.0f}")  # type: ignore[arg-type]
+        (n, *(mean([f[n]["f1"][i] for f in found]) for i in range(len(species))),
+         mean([float(np.mean(f[n]["f1"])) for f in found]), f"{np.mean([f[n]['seconds'] for f in found]):.0f}")
         for n in names
     ]  # fmt: skip
     title = f"F1 of each species, mean ± standard error over {o.seeds} seeds"
     record.tables = [Table(title, ("method", *species, "mean", "seconds"), rows)]
     if OURS in names and len(names) > 1:
         record.tables.append(compared(found, species, names))
-    curve = [
-        (n, *(mean([f[n]["missing"][i] for f in found]) for i in range(len(FRACTIONS))))
-        for n in names  # type: ignore[index]
-    ]
+    curve = [(n, *(mean([f[n]["missing"][i] for f in found]) for i in range(len(FRACTIONS)))) for n in names]
     columns = ("method", *(f"{f:.0%} dropped" for f in FRACTIONS))
     record.tables.append(Table("Mean F1 with measurements dropped at random", columns, curve))
     seen = {n: float((batch.collections[n].lengths > 0).float().mean()) for n in batch.schema.names if n != "track"}
