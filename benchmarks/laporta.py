@@ -7,8 +7,8 @@ numerators, and solved modulo a prime. The peers solve the same rows with dictio
 Python. "Textbook" brings all rows to reduced form: what is found is put into every row found before, in the order in
 which the identities were written down. "Ordered" does as ours does: the simplest rows first, and nothing is put into
 earlier rows until a result is asked for. All must leave the same integrals, with the same coefficients. CPU seconds of
-one core; ours includes writing down the identities, the peers' do not. Compilation is done before. Peak memory is that of
-a fresh process, libraries included.
+one core; ours includes writing down the identities, the peers' do not. Compilation is done before. Peak memory is that
+of a fresh process, libraries included.
 """
 
 from __future__ import annotations

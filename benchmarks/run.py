@@ -30,6 +30,7 @@ RESULTS_OF = {
     "omnijet": "The tokenizer of OmniJet-α",
     "optimisers": "Optimisers",
     "dilogarithms": "Dilogarithms",
+    "spinors": "Spinor brackets",
     "pid": "Particle identification with missing detectors",
     "transfer": "From simulation to data",
 }

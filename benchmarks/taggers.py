@@ -1,4 +1,4 @@
-"""Ten classes of jets, told by every body of lpm, by weaver's Particle Transformer and by boosted trees: one table.
+"""Ten classes of jets, told by every body of lpm, by bodies of others and by boosted trees: one table.
 
     lpm simulate jets taggers -n 60000 --preset jetclass --seed 7
     python benchmarks/taggers.py --data taggers --jets 50000 --steps 2000
@@ -9,6 +9,9 @@ order that the seed decides, with AdamW at the same peak rate, on one cosine wit
 besides the body is said in its row: `lpm, Muon` is trained by another optimiser, `lpm, pre-trained` starts from a
 shipped body and sees what that was made to see. Trees are trained on high-level features until a held-out tenth stops
 improving. Seconds are those of the training, on as many threads as torch has; run it on a quiet machine.
+
+weaver's Particle Transformer comes with `lpm[peers]`; L-GATr-slim is trained if it is asked for by `--only lgatr` and
+`pip install --no-deps lgatr==2.0.0` was done.
 
 Each result is kept in the record by body and seed, and a run adds what is missing: it can be made in pieces, as long as
 data and budget stay the same. `--anew` makes those asked for once more.
@@ -41,7 +44,7 @@ from lpm.model.backbone import BackboneConfig
 from lpm.model.heads.base import class_index
 from lpm.model.model import Model, ModelConfig
 from lpm.model.pairs import PairBiasConfig
-from lpm.model.sets import ParticleTransformerConfig
+from lpm.model.sets import LorentzConfig, ParticleTransformerConfig
 from lpm.recipes import DataConfig, RunConfig, StartConfig
 from lpm.recipes import jets as jets_recipes
 from lpm.recipes.events import open_data
@@ -60,6 +63,7 @@ ROWS = {
     "particle_transformer": "ParT (lpm)",
     "weaver": "ParT (weaver)",
     "lorentz": "Lorentz-equivariant",
+    "lgatr": "L-GATr-slim (lgatr)",
     "plain": "lpm, no pairs",
     "pairs": "lpm",
     "muon": "lpm, Muon",
@@ -78,30 +82,78 @@ class Found:
 
 
 class Peer(nn.Module):
-    """weaver's Particle Transformer, trained by our loop on our features, padded to the longest jet of each batch."""
+    """A model of others, trained by our loop on our features, padded to the longest jet of each batch."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        try:
-            from weaver.nn.model.ParticleTransformer import ParticleTransformer
-        except ImportError:
-            sys.exit("the peer is missing: pip install 'lpm[peers]', or leave it out with --only")
         self.encode, self.momenta = model.encode, ParticleTransformerConfig().momenta
-        width = model.tokenizer("particle").width
-        # Without trimming, which would drop particles at random; padding is cut to each batch by us.
-        self.net = ParticleTransformer(input_dim=width, num_classes=len(JETCLASS), trim=False)
+        self.net = self.build(model.tokenizer("particle").width)
+
+    def build(self, features: int) -> nn.Module:
+        """The network."""
+        raise NotImplementedError
+
+    def padded(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (B, T, F), four-momenta (B, T, 4) and mask (B, T)."""
+        tokens = self.encode(batch)["particle"].ragged
+        (x, mask), (p, _) = tokens.padded(), tokens.with_values(self.momenta(batch)).padded()
+        return x, p, mask
 
     def logits(self, batch: Batch) -> Tensor:
         """(B, C) log-odds."""
-        tokens = self.encode(batch)["particle"].ragged
-        (x, mask), (p, _) = tokens.padded(), tokens.with_values(self.momenta(batch)).padded()
-        out: Tensor = self.net(x.transpose(1, 2), p.transpose(1, 2), mask[:, None])
-        return out
+        raise NotImplementedError
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """(B,) cross entropy."""
         labels = class_index(batch, "jet.label", JETCLASS, {})
         return {"label": F.cross_entropy(self.logits(batch), labels, reduction="none")}
+
+
+class Weaver(Peer):
+    """weaver's Particle Transformer, without trimming, which would drop particles at random."""
+
+    def build(self, features: int) -> nn.Module:
+        """The published sizes."""
+        try:
+            from weaver.nn.model.ParticleTransformer import ParticleTransformer
+        except ImportError:
+            sys.exit("the peer is missing: pip install 'lpm[peers]', or leave it out with --only")
+        net: nn.Module = ParticleTransformer(input_dim=features, num_classes=len(JETCLASS), trim=False)
+        return net
+
+    def logits(self, batch: Batch) -> Tensor:
+        """(B, C) log-odds."""
+        x, p, mask = self.padded(batch)
+        out: Tensor = self.net(x.transpose(1, 2), p.transpose(1, 2), mask[:, None])
+        return out
+
+
+class Slim(Peer):
+    """L-GATr-slim of the package lgatr, with as many scalars, vectors, heads and blocks as our equivariant body."""
+
+    def build(self, features: int) -> nn.Module:
+        """Each particle's momentum, and the directions of time and beam, are vectors; the features are scalars."""
+        try:
+            from lgatr import LGATrSlim
+        except ImportError:
+            sys.exit("the peer is missing: pip install lgatr==2.0.0, or leave it out with --only")
+        c = LorentzConfig()
+        net: nn.Module = LGATrSlim(
+            num_blocks=c.depth, in_v_channels=3, out_v_channels=0, hidden_v_channels=c.vectors,
+            in_s_channels=features, out_s_channels=len(JETCLASS), hidden_s_channels=c.width, num_heads=c.heads,
+        )  # fmt: skip
+        return net
+
+    def logits(self, batch: Batch) -> Tensor:
+        """(B, C) log-odds: the mean over particles. Momenta are in units of 20 GeV, energy first."""
+        x, p, mask = self.padded(batch)
+        axes = p.new_tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]).expand(*p.shape[:2], 2, 4)
+        vectors = torch.cat([p.roll(1, -1)[:, :, None] / 20, axes], 2)
+        _, scores = self.net(vectors, x, attn_mask=mask[:, None, None])
+        return (scores * mask[:, :, None]).sum(1) / mask.sum(1).clamp_min(1)[:, None]
+
+
+PEERS: dict[str, type[Peer]] = {"weaver": Weaver, "lgatr": Slim}
 
 
 def model_of(body: str, o: argparse.Namespace) -> ModelConfig:
@@ -110,8 +162,8 @@ def model_of(body: str, o: argparse.Namespace) -> ModelConfig:
         return replace(jets_recipes.classes(o.base_size, start=o.base).model, pairs=PAIRS)
     heads = jets_recipes.classes().model.heads
     backbone = BODIES[body] if body in BODIES else BackboneConfig.sized(o.size)
-    if body == "weaver":
-        backbone = BODIES["particle_transformer"]
+    if body in PEERS:
+        backbone = BODIES["pfn"]  # not used: only the tokenizer is
     pairs = PAIRS if body in ("pairs", "muon") else None
     return ModelConfig(backbone=backbone, tokenizers={"particle": seen(o.inputs)}, heads=heads, pairs=pairs)
 
@@ -138,13 +190,13 @@ def trained(run: RunConfig, train: Batch, test: Batch) -> Found:
 
 
 def peer(run: RunConfig, train: Batch, test: Batch) -> Found:
-    """Weaver's model, with the tokens, the order of jets and the loop of ours."""
+    """A model of others, with the tokens, the order of jets and the loop of ours."""
     start = time.perf_counter()
     torch.manual_seed(run.seed)
     data = open_data(run, World(0, 1, torch.device("cpu")), train)
     model = Model(run.model, train.schema)
     model.tokenizer("particle").fit(data.once())
-    module = Peer(model)
+    module = PEERS[run.name](model)
     fit(module, data.train, run.train, record=lambda event, **content: None)
     seconds = time.perf_counter() - start
     module.eval()
@@ -238,7 +290,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=4, help="the dial of the plain body")
     parser.add_argument("--base", default="jets-base", help="pre-trained run")
     parser.add_argument("--base-size", type=int, default=3, help="its dial")
-    parser.add_argument("--only", default=",".join(ROWS), help=f"rows by commas, out of {', '.join(ROWS)}")
+    rows = ",".join(n for n in ROWS if n != "lgatr")
+    parser.add_argument("--only", default=rows, help=f"rows by commas, out of {', '.join(ROWS)}")
     parser.add_argument("--anew", action="store_true", help="make again what the record has")
     o = parser.parse_args()
     if o.quick:
@@ -293,7 +346,7 @@ def one(body: str, seed: int, o: argparse.Namespace, train: Batch, test: Batch) 
     """Train one row with one seed."""
     if body == "trees":
         return boosted(seed, train, test)
-    return (peer if body == "weaver" else trained)(run_of(body, seed, o), train, test)
+    return (peer if body in PEERS else trained)(run_of(body, seed, o), train, test)
 
 
 if __name__ == "__main__":

@@ -308,6 +308,13 @@ def test_dilogarithms(start: Start) -> None:
     assert first[3]["low"] < first[3]["value"] == 1.0
 
 
+def test_spinors(start: Start) -> None:
+    sums, gluons, judge = start("spinors")["tables"]
+    assert [row[0] for row in sums["rows"]] == ["4", "5", "6"]
+    assert gluons["rows"][0][2]["value"] == 1.0
+    assert [row[2] for row in judge["rows"]] == ["10", "0"]
+
+
 def test_quick_start_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(FOLDER)
     rows = runpy.run_path(str(FOLDER / "quick_start.py"))["rows"]

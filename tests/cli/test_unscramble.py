@@ -49,6 +49,12 @@ def test_a_file_and_exact_functions(tmp_path: Path) -> None:
         (("ibp", "I[1,1,1,1]", "--family", "pentagon"), "expected one of box, sunrise, trianglebox"),
         (("ibp", "I[1,1,1,1,1,1,0]", "--method", "guess"), "unknown method 'guess'"),
         (("algebra", "x"), "unknown domain 'algebra'"),
+        (("spinor", "<12>[23", "--points", "5"), "column 5: unexpected character '['"),
+        (("spinor", "<16>"), "bracket of 1 and 6: there are 5 particles; give the number with --points"),
+        (("spinor", "<12> + [12]"), "terms of different little-group weights"),
+        (("spinor", "1/(<12> + <13>[34]/[24])"), "a sum in a denominator"),
+        (("spinor", "<12>", "--points", "3"), "expected 4 to 12 particles"),
+        (("spinor", "x"), "expected brackets such as <12> or [12], got x"),
         (("dilog", "Li2(x"), "column 6: expected a closing bracket, got the end"),
         (("dilog", "x + 1"), "expected a sum of Li2"),
         (("dilog", "Li2(x)", "--beam", "0"), "a beam of at least 1"),
@@ -71,6 +77,14 @@ def test_dilogarithms() -> None:
     assert "2 to 1 terms" in out.stdout
     assert "certified: the symbols are equal" in out.stdout
     assert lpm("dilog", "Li2(1/(1+x))", "--latex").stdout.splitlines()[0] == r"\mathrm{Li}_2(-x)"
+
+
+def test_spinor_brackets() -> None:
+    found = json.loads(lpm("spinor", "<12>[23]/[13] + <14>[43]/[13]", "--points", "5", "--json").stdout)
+    assert (found["result"], found["terms"], found["certified"]) == ("<15>[35]/[13]", 1, True)
+    out = lpm("spinor", "<12><34> + <14><23>", "--points", "6")
+    assert out.stdout.splitlines()[0] == "<13><24>"
+    assert "2 to 1 terms; certified: equal at random points of a finite field" in out.stdout
 
 
 def test_time_that_is_up_is_told_with_what_was_found() -> None:

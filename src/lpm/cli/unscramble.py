@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from lpm.theory.engine import Found
     from lpm.theory.ibp.family import Family
     from lpm.theory.ibp.reduce import Reduction
+    from lpm.theory.spinor import Brackets
 
 __all__ = ["unscramble"]
 
 
 def unscramble(
-    domain: Annotated[str, typer.Argument(help="ibp: sums of Feynman integrals; dilog: sums of Li2.")],
+    domain: Annotated[
+        str, typer.Argument(help="ibp: Feynman integrals; dilog: sums of Li2; spinor: brackets <12>, [12].")
+    ],
     expr: Annotated[str, typer.Argument(help="The expression, or a file with it: I[2,1,1,1]; Li2(x) + Li2(1-x).")],
     family: Annotated[str, typer.Option(help="Family of integrals: a name, or a JSON file.")] = "trianglebox",
     point: Annotated[str, typer.Option(help="Values: d=41,m1=1,m2=31,m3=47.")] = "",
@@ -26,24 +29,30 @@ def unscramble(
     keep: Annotated[str, typer.Option(help="Find coefficients as functions of this symbol, as exact fractions.")] = "",
     method: Annotated[str, typer.Option(help="How to reduce: laporta.")] = "laporta",
     memory: Annotated[float, typer.Option(help="Most memory for what elimination finds, GiB.")] = 16.0,
-    beam: Annotated[int, typer.Option(help="Sums of Li2 that are followed at a time.")] = 20,
-    seconds: Annotated[float, typer.Option(help="Time for the search of a simpler sum of Li2.")] = 60.0,
+    points: Annotated[int, typer.Option(help="Number of particles in spinor brackets.")] = 5,
+    beam: Annotated[int, typer.Option(help="Sums of Li2 or brackets that are followed at a time.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Time for the search of a simpler sum.")] = 60.0,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Reduce Feynman integrals to masters, or simplify dilogarithms; each result is proved.
+    """Reduce Feynman integrals to masters, simplify dilogarithms and spinor brackets; each result is certified.
 
     Integrals: the identities that a result follows from are added up. Dilogarithms, modulo products of logarithms and
-    constants: the symbols of both sums are compared. Exit code 1 if time or memory runs out.
+    constants: the symbols of both sums are compared. Brackets: both sums are evaluated at points of a finite field that
+    conserve momentum. Exit code 1 if time or memory runs out.
 
     Raises:
         ValueError: If the expression is malformed, a value is missing, or memory runs out.
     """
-    if domain == "dilog":
-        _dilog(_text(expr), beam, seconds, latex, as_json)
+    if domain in ("dilog", "spinor"):
+        if beam < 1 or seconds <= 0:
+            raise ValueError(f"expected a beam of at least 1 and some time, got {beam} and {seconds:g} s")
+        text = _text(expr)
+        done = _dilog(text, beam, seconds) if domain == "dilog" else _spinor(text, points, beam, seconds)
+        _print_sum(done[0], done[1], done[2], latex, as_json)
         return
     if domain != "ibp":
-        raise ValueError(f"unknown domain {domain!r}; there are: ibp, dilog")
+        raise ValueError(f"unknown domain {domain!r}; there are: ibp, dilog, spinor")
     if method != "laporta":
         raise ValueError(f"unknown method {method!r}; there is: laporta")
     from lpm.theory.ibp.family import read_family
@@ -62,31 +71,42 @@ def unscramble(
         raise ValueError(str(error)) from None
 
 
-def _dilog(text: str, beam: int, seconds: float, latex: bool, as_json: bool) -> None:
+def _dilog(text: str, beam: int, seconds: float) -> tuple[Dilogs | Brackets, Found, str]:
     from lpm.theory.dilog import equal, read, simplify
 
-    if beam < 1 or seconds <= 0:
-        raise ValueError(f"expected a beam of at least 1 and some time, got {beam} and {seconds:g} s")
     e = read(text)
     found = simplify(e, beam=beam, seconds=seconds)
-    _print_sum(e, found, equal(e, found.expression), latex, as_json)
-    if not found.complete:
-        raise typer.Exit(1)
+    if not equal(e, found.expression):
+        raise ValueError(f"{found.expression} is not equal to what was given: please report this")
+    return e, found, "modulo products of logarithms and constants; certified: the symbols are equal"
 
 
-def _print_sum(e: Dilogs, found: Found, certified: bool, latex: bool, as_json: bool) -> None:
-    result: Dilogs = found.expression
+def _spinor(text: str, points: int, beam: int, seconds: float) -> tuple[Dilogs | Brackets, Found, str]:
+    from lpm.theory.spinor import equal, read, simplify
+
+    if not 4 <= points <= 12:
+        raise ValueError(f"--points: expected 4 to 12 particles, got {points}")
+    e = read(text, points)
+    found = simplify(e, beam=beam, seconds=seconds)
+    if not equal(e, found.expression):
+        raise ValueError(f"{found.expression} is not equal to what was given: please report this")
+    return e, found, "certified: equal at random points of a finite field"
+
+
+def _print_sum(e: Dilogs | Brackets, found: Found, judged: str, latex: bool, as_json: bool) -> None:
+    result: Dilogs | Brackets = found.expression
     text = result.latex() if latex else str(result)
     if as_json:
-        content = {"result": text, "terms": len(result), "certified": certified, "steps": list(found.steps)}
+        content = {"result": text, "terms": len(result), "certified": True, "steps": list(found.steps)}
         typer.echo(json.dumps({**content, "complete": found.complete}))
-        return
-    typer.echo(text)
-    for step in found.steps:
-        typer.echo(f"  by {step}")
-    ended = "" if found.complete else "; time was up, there may be a simpler sum"
-    judged = "certified: the symbols are equal" if certified else "NOT certified: the symbols differ"
-    typer.echo(f"{len(e)} to {len(result)} terms, modulo products of logarithms and constants; {judged}{ended}")
+    else:
+        typer.echo(text)
+        for step in found.steps:
+            typer.echo(f"  by {step}")
+        ended = "" if found.complete else "; time was up, there may be a simpler sum"
+        typer.echo(f"{len(e)} to {len(result)} terms; {judged}{ended}")
+    if not found.complete:
+        raise typer.Exit(1)
 
 
 def _text(expr: str) -> str:
