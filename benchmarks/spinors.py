@@ -5,7 +5,7 @@
 The generator follows the description of arXiv 2408.04720 (`lpm.theory.spinor.example`): up to three products of equal
 weights over one, Poisson powers of mean 0.75, one to three scrambles. A sum is solved if at most as many terms are left
 as it was made from. Published on sums of that kind, greedy and with a beam of 20 (arXiv 2603.11164): 99.6 and 100% for
-four particles, 85.8 and 97.2% for five, 55.3 and 82.3% for six. Both are of the same kind of sums, not of the same sums.
+four particles, 85.8 and 97.2% for five, 55.3 and 82.3% for six. Both are of the same kind of sums, not of the same.
 
 Amplitudes of five gluons come from Feynman rules with random helicities and reference momenta (`lpm.theory.gluons`);
 they are to become the one product of Parke and Taylor. The judge is asked of equal pairs and of pairs in which one

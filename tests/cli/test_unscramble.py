@@ -79,6 +79,11 @@ def test_dilogarithms() -> None:
     assert lpm("dilog", "Li2(1/(1+x))", "--latex").stdout.splitlines()[0] == r"\mathrm{Li}_2(-x)"
 
 
+def test_dilogarithms_with_what_they_drop() -> None:
+    found = json.loads(lpm("dilog", "Li2(x) + Li2(1-x)", "--logs", "--json").stdout)
+    assert (found["result"], found["rest"]) == ("0", "-ln(x)*ln(-x + 1) + 1/6*pi^2")
+
+
 def test_spinor_brackets() -> None:
     found = json.loads(lpm("spinor", "<12>[23]/[13] + <14>[43]/[13]", "--points", "5", "--json").stdout)
     assert (found["result"], found["terms"], found["certified"]) == ("<15>[35]/[13]", 1, True)

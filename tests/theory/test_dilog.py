@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lpm.theory.dilog import Dilogs, FiveTerms, equal, example, fewest, fold, read, simplify, symbol, value
+from lpm.theory.logarithms import dilogarithm, equation
 from lpm.theory.ratio import Ratio
 
 MIX = ((0, 2, 5), (1, 1, 5), (2, 1, 6), (3, 1, 7))
@@ -68,6 +69,26 @@ def test_five_terms_are_used() -> None:
     rest = Dilogs.of(five[:4])
     assert len(rest) == 4
     assert len(simplify(rest).expression) == 1
+
+
+def test_equations_hold_with_logarithms_and_constants() -> None:
+    rng, x = np.random.default_rng(4), points(6)
+    for i in range(40):
+        _, e = example(*MIX[i % 4], rng)
+        found, rest = equation(e)
+
+        def total(terms: Dilogs) -> np.ndarray:  # type: ignore[type-arg]
+            parts = [float(c) * dilogarithm(f.at(x)) for f, c in terms.terms]
+            return np.sum(parts, axis=0) if parts else np.zeros(len(x), dtype=complex)
+
+        scale = 1 + np.abs(total(e)).max()
+        assert np.abs(total(e) - total(found.expression) - rest.value(x)).max() < 1e-9 * scale, str(e)
+
+
+def test_five_terms_make_no_equation() -> None:
+    five = FiveTerms(Ratio.of([0, 1]), Ratio.of([1, 2]), Ratio.of([0, 1])).relation()
+    with pytest.raises(ValueError, match="five terms"):
+        equation(Dilogs.of(five))
 
 
 def test_folding_is_told() -> None:

@@ -32,6 +32,7 @@ def unscramble(
     points: Annotated[int, typer.Option(help="Number of particles in spinor brackets.")] = 5,
     beam: Annotated[int, typer.Option(help="Sums of Li2 or brackets that are followed at a time.")] = 20,
     seconds: Annotated[float, typer.Option(help="Time for the search of a simpler sum.")] = 60.0,
+    logs: Annotated[bool, typer.Option("--logs", help="Also what sums of Li2 drop: logarithms and constants.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
@@ -48,8 +49,8 @@ def unscramble(
         if beam < 1 or seconds <= 0:
             raise ValueError(f"expected a beam of at least 1 and some time, got {beam} and {seconds:g} s")
         text = _text(expr)
-        done = _dilog(text, beam, seconds) if domain == "dilog" else _spinor(text, points, beam, seconds)
-        _print_sum(done[0], done[1], done[2], latex, as_json)
+        done = _dilog(text, beam, seconds, logs) if domain == "dilog" else _spinor(text, points, beam, seconds)
+        _print_sum(done, latex, as_json)
         return
     if domain != "ibp":
         raise ValueError(f"unknown domain {domain!r}; there are: ibp, dilog, spinor")
@@ -71,17 +72,27 @@ def unscramble(
         raise ValueError(str(error)) from None
 
 
-def _dilog(text: str, beam: int, seconds: float) -> tuple[Dilogs | Brackets, Found, str]:
-    from lpm.theory.dilog import equal, read, simplify
+_Done = tuple["Dilogs | Brackets", "Found", str, str]
+"""What was given, what was found, how it was judged, and what it lacks."""
 
-    e = read(text)
-    found = simplify(e, beam=beam, seconds=seconds)
+
+def _dilog(text: str, beam: int, seconds: float, logs: bool) -> _Done:
+    from lpm.theory.dilog import equal, read, simplify
+    from lpm.theory.logarithms import equation
+
+    e, rest = read(text), ""
+    if logs:
+        found, dropped = equation(e, beam=beam, seconds=seconds)
+        rest = str(dropped)
+    else:
+        found = simplify(e, beam=beam, seconds=seconds)
     if not equal(e, found.expression):
         raise ValueError(f"{found.expression} is not equal to what was given: please report this")
-    return e, found, "modulo products of logarithms and constants; certified: the symbols are equal"
+    kept = "with principal values, for x not real" if logs else "modulo products of logarithms and constants"
+    return e, found, f"{kept}; certified: the symbols are equal", rest
 
 
-def _spinor(text: str, points: int, beam: int, seconds: float) -> tuple[Dilogs | Brackets, Found, str]:
+def _spinor(text: str, points: int, beam: int, seconds: float) -> _Done:
     from lpm.theory.spinor import equal, read, simplify
 
     if not 4 <= points <= 12:
@@ -90,17 +101,18 @@ def _spinor(text: str, points: int, beam: int, seconds: float) -> tuple[Dilogs |
     found = simplify(e, beam=beam, seconds=seconds)
     if not equal(e, found.expression):
         raise ValueError(f"{found.expression} is not equal to what was given: please report this")
-    return e, found, "certified: equal at random points of a finite field"
+    return e, found, "certified: equal at random points of a finite field", ""
 
 
-def _print_sum(e: Dilogs | Brackets, found: Found, judged: str, latex: bool, as_json: bool) -> None:
+def _print_sum(done: _Done, latex: bool, as_json: bool) -> None:
+    e, found, judged, rest = done
     result: Dilogs | Brackets = found.expression
     text = result.latex() if latex else str(result)
     if as_json:
         content = {"result": text, "terms": len(result), "certified": True, "steps": list(found.steps)}
-        typer.echo(json.dumps({**content, "complete": found.complete}))
+        typer.echo(json.dumps({**content, "complete": found.complete, **({"rest": rest} if rest else {})}))
     else:
-        typer.echo(text)
+        typer.echo(f"{text}  +  {rest}" if rest else text)
         for step in found.steps:
             typer.echo(f"  by {step}")
         ended = "" if found.complete else "; time was up, there may be a simpler sum"

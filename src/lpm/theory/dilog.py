@@ -33,11 +33,13 @@ __all__ = [
     "Duplication",
     "FiveTerms",
     "bloch_wigner",
+    "class_of",
     "equal",
     "example",
     "fewest",
     "fold",
     "read",
+    "searched",
     "simplify",
     "symbol",
     "value",
@@ -172,8 +174,14 @@ def _orbit(f: Ratio) -> list[tuple[Ratio, int, tuple[str, ...]]]:
     ]  # fmt: skip
 
 
-def _class(f: Ratio) -> tuple[Ratio, int, tuple[str, ...]]:
-    """The simplest of the six, with sign and way."""
+def class_of(f: Ratio) -> tuple[Ratio, int, tuple[str, ...]]:
+    """The simplest of the six arguments of a class, with the sign of its dilogarithm and the way there.
+
+    Example:
+        >>> f, sign, way = class_of(read("Li2(1/(1-x))").terms[0][0])
+        >>> str(f), sign, way
+        ('x', 1, ('inversion', 'reflection'))
+    """
     return min(_orbit(f), key=lambda x: _size(x[0]))
 
 
@@ -186,7 +194,7 @@ def fold(e: Dilogs) -> tuple[Dilogs, list[str]]:
     """
     terms, told = [], []
     for f, c in e.terms:
-        g, sign, way = _class(f)
+        g, sign, way = class_of(f)
         terms.append((g, c * sign))
         told += [f"{' and '.join(way)} of Li2({f})"] if way else []
     return Dilogs.of(terms), told
@@ -295,7 +303,13 @@ def simplify(e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 6
         >>> print(found.expression, found.steps[-1])
         0 duplication of Li2(x), for Li2(x)
     """
-    folded, told = fold(e)
+    out = searched(e, beam=beam, patience=patience, seconds=seconds)
+    return Found(out.expression, (*fold(e)[1], *map(str, out.steps)), out.seen, out.complete)
+
+
+def searched(e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 60.0) -> Found:
+    """As `simplify`; the steps are those that follow folding, as `Duplication` and `FiveTerms`."""
+    folded = fold(e)[0]
     least, degree = fewest(folded), max([8, *(f.degree for f, _ in folded.terms)])
     out = Found(folded, (), 1, True)
     for domain, width, rounds in (
@@ -308,7 +322,7 @@ def simplify(e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 6
             out = Found(
                 more.expression, (*out.steps, *more.steps), out.seen + more.seen, out.complete and more.complete
             )
-    return Found(out.expression, (*told, *map(str, out.steps)), out.seen, out.complete)
+    return out
 
 
 def example(terms: int, zeros: int, scrambles: int, rng: np.random.Generator) -> tuple[Dilogs, Dilogs]:
