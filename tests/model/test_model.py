@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from lpm.data.batch import Batch
 from lpm.data.schema import Schema
-from lpm.model.backbone import BackboneConfig
+from lpm.model.attention import plan
+from lpm.model.backbone import Backbone, BackboneConfig
 from lpm.model.heads import (
     HEADS,
     AdversaryConfig,
@@ -146,6 +149,26 @@ def test_heads_with_equal_views_share_a_pass(toy_jets: Callable[..., Batch]) -> 
     passes.clear()
     assert set(model.predict(toy_jets(), ("label", "pt"))) == {"label", "pt"}
     assert len(passes) == 1
+
+
+def test_operations_are_those_that_torch_counts() -> None:
+    lengths = torch.full((4,), 20)  # all equal: no padding is counted
+    body, offsets = Backbone(BackboneConfig(width=32, depth=3, heads=2)), torch.arange(0, 81, 20)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:  # it overlooks the fused kernel
+        body(torch.randn(80, 32), plan(offsets), causal=False)
+    assert body.operations(lengths, causal=False) == counted.get_total_flops()
+    assert body.operations(lengths, causal=True) == counted.get_total_flops() - 3 * 2 * 4 * 20**2 * 32
+
+
+def test_operations_count_every_pass(toy_jets: Callable[..., Batch]) -> None:
+    batch = toy_jets(8)
+    two = build(CONFIG, batch)
+    body = two.backbone
+    assert isinstance(body, Backbone)
+    lengths = batch.collections["particle"].lengths + len(two.prefix)
+    views = {two.head(n).view for n in two.heads}
+    assert len(views) > 1
+    assert two.operations(batch) == 3 * sum(body.operations(lengths, v.causal) for v in views)
 
 
 def test_condition_reaches_generation_only(toy_jets: Callable[..., Batch]) -> None:

@@ -175,6 +175,19 @@ class Model(nn.Module):
         """Positions of a batch in the packed sequence."""
         return sum(len(batch.collections[n].values) for n in self.tokenizers) + len(batch) * len(self.prefix)
 
+    def operations(self, batch: Batch) -> int:
+        """Floating-point operations that a training step needs in the backbone, every pass counted.
+
+        Backward takes twice those of forward. Embeddings and heads are left out, and so is a backbone that does not
+        tell: 0.
+        """
+        if not isinstance(self.backbone, Backbone):
+            return 0
+        lengths = torch.full((len(batch),), len(self.prefix))
+        for name in self.tokenizers:
+            lengths = lengths + batch.collections[name].host_offsets.diff()
+        return sum(3 * self.backbone.operations(lengths, view.causal) for view in self._views(tuple(self.heads)))
+
     def encode(self, batch: Batch) -> Streams:
         """Tokens of each collection that the model reads."""
         with torch.no_grad():
