@@ -7,9 +7,9 @@ weights over one, Poisson powers of mean 0.75, one to three scrambles. A sum is 
 as it was made from. Published on sums of that kind, greedy and with a beam of 20 (arXiv 2603.11164): 99.6 and 100% for
 four particles, 85.8 and 97.2% for five, 55.3 and 82.3% for six. Both are of the same kind of sums, not of the same.
 
-Amplitudes of five gluons come from Feynman rules with random helicities and reference momenta (`lpm.theory.gluons`);
-they are to become the one product of Parke and Taylor. The judge is asked of equal pairs and of pairs in which one
-coefficient is changed.
+Amplitudes of five gluons come from Feynman rules with random helicities and reference momenta, see
+`lpm.theory.spinor.gluons`; they are to become the one product of Parke and Taylor. The judge is asked of equal pairs
+and of pairs in which one coefficient is changed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ import numpy as np
 from record import Cell, Record, Table, options_of
 
 from lpm.metrics.migration import binomial
-from lpm.theory.gluons import amplitude, parke_taylor
-from lpm.theory.spinor import Brackets, equal, example, read, simplify
+from lpm.theory.spinor import Brackets, amplitude, equal, example, parke_taylor, read, simplify
 
 PUBLISHED = {4: (99.6, 100.0), 5: (85.8, 97.2), 6: (55.3, 82.3)}
 

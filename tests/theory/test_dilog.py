@@ -5,8 +5,20 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lpm.theory.dilog import Dilogs, FiveTerms, equal, example, fewest, fold, read, simplify, symbol, value
-from lpm.theory.logarithms import dilogarithm, equation
+from lpm.theory.dilog import (
+    Dilogs,
+    FiveTerms,
+    dilogarithm,
+    equal,
+    equation,
+    example,
+    fewest,
+    fold,
+    read,
+    simplify,
+    symbol,
+    value,
+)
 from lpm.theory.ratio import Ratio
 
 MIX = ((0, 2, 5), (1, 1, 5), (2, 1, 6), (3, 1, 7))

@@ -5,9 +5,22 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lpm.theory.gluons import amplitude, parke_taylor
 from lpm.theory.modular import PRIMES
-from lpm.theory.spinor import Brackets, equal, example, fold, read, relations, simplify, single, tidy, value, weights
+from lpm.theory.spinor import (
+    Brackets,
+    amplitude,
+    equal,
+    example,
+    fold,
+    parke_taylor,
+    read,
+    relations,
+    simplify,
+    single,
+    tidy,
+    value,
+    weights,
+)
 
 
 @pytest.mark.parametrize("n", [4, 5, 6, 7])

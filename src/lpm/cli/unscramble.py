@@ -77,8 +77,7 @@ _Done = tuple["Dilogs | Brackets", "Found", str, str]
 
 
 def _dilog(text: str, beam: int, seconds: float, logs: bool) -> _Done:
-    from lpm.theory.dilog import equal, read, simplify
-    from lpm.theory.logarithms import equation
+    from lpm.theory.dilog import equal, equation, read, simplify
 
     e, rest = read(text), ""
     if logs:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from lpm.theory.spinor import Brackets, read
+from lpm.theory.spinor.brackets import Brackets, read
 
 __all__ = ["amplitude", "parke_taylor"]
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from lpm.theory.dilog import Classes, Dilogs, Duplication, class_of, fold, searched
+from lpm.theory.dilog.search import Classes, Duplication, searched
+from lpm.theory.dilog.sums import Dilogs, class_of, fold
 from lpm.theory.engine import Found
 from lpm.theory.ratio import Ratio
 
