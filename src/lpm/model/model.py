@@ -17,7 +17,7 @@ from lpm.data.schema import Schema
 from lpm.model.attention import Plan, plan
 from lpm.model.backbone import Backbone, BackboneConfig
 from lpm.model.embed import Condition, Embed, Time
-from lpm.model.heads import Head, HeadConfig
+from lpm.model.heads import Classify, Head, HeadConfig
 from lpm.model.heads.base import class_index
 from lpm.model.packing import Hidden, Layout
 from lpm.model.pairs import PairBias, PairBiasConfig
@@ -141,6 +141,17 @@ class Model(nn.Module):
         self.time = Time(width) if any(isinstance(self.head(n).view, Noised) for n in self.heads) else None
         self._answer: Callable[..., dict[str, Tensor]] = self.losses
         self._check_views()
+        if isinstance(self.backbone, SetBackbone):
+            self._start_heads()
+
+    def _start_heads(self) -> None:
+        """Classifiers behind backbones of sets start as published, uniform after Glorot.
+
+        From zero, as heads of pre-trained bodies start, the first hundred steps teach the Particle Transformer less.
+        """
+        for head in self.heads.values():
+            if isinstance(head, Classify):
+                nn.init.xavier_uniform_(head.out.weight)
 
     def _check_views(self) -> None:
         for name in self.heads:

@@ -252,3 +252,8 @@ def test_the_states_of_rows_follow_them(name: str, toy_jets: Jets) -> None:
     for one, two in zip(rows.with_values(a), rows.with_values(b), strict=True):
         torch.testing.assert_close(one.sum(0), two.sum(0))
         torch.testing.assert_close(one.sort(0).values, two.sort(0).values)
+
+
+def test_classifiers_behind_sets_do_not_start_at_zero(name: str, toy_jets: Jets) -> None:
+    model = Model(config_of(name), toy_jets(3).schema)
+    assert bool((model.head("label").out.weight == 0).all()) == name.startswith("plain")
