@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from flint import fmpz_poly
 from flint.utils.flint_exceptions import DomainError
 
-__all__ = ["Ratio"]
+__all__ = ["Ratio", "polynomial_text"]
 
 
 @dataclass(frozen=True, order=True)
@@ -112,10 +113,10 @@ class Ratio:
         return {k: n for k, n in out.items() if n}
 
     def __str__(self) -> str:
-        high = _text(self.high)
+        high = polynomial_text(self.high)
         if self.low == (1,):
             return high
-        low = _text(self.low)
+        low = polynomial_text(self.low)
         return f"{_bracket(high)}/{_bracket(low, '*' in low)}"
 
     def _parts(self) -> tuple[fmpz_poly, fmpz_poly]:
@@ -136,11 +137,17 @@ def _ratio(x: Ratio | int) -> Ratio:
     return x if isinstance(x, Ratio) else Ratio((x,) if x else ())
 
 
-def _text(coefficients: tuple[int, ...]) -> str:
+def polynomial_text(coefficients: Sequence[int | Fraction], name: str = "x") -> str:
+    """A polynomial as text, the constant coefficient first.
+
+    Example:
+        >>> polynomial_text([Fraction(-1, 2), 0, 1])
+        'x^2 - 1/2'
+    """
     terms = []
     for i, c in reversed(list(enumerate(coefficients))):
         if c:
-            power = {0: "", 1: "x"}.get(i, f"x^{i}")
+            power = {0: "", 1: name}.get(i, f"{name}^{i}")
             size = power if power and abs(c) == 1 else f"{abs(c)}*{power}" if power else str(abs(c))
             terms.append(f"{'-' if c < 0 else '+'} {size}")
     text = " ".join(terms) or "0"

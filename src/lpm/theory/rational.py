@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 
 from lpm.theory.modular import PRIMES, join, reconstruct, residue
+from lpm.theory.ratio import polynomial_text
 
 __all__ = ["RationalFunction", "rational_functions"]
 
@@ -57,23 +58,12 @@ class RationalFunction:
     def text(self, name: str) -> str:
         """As text, in a variable of that name."""
         if len(self.denominator) == 1:
-            return _text(self.numerator, name)
-        return f"({_text(self.numerator, name)})/({_text(self.denominator, name)})"
+            return polynomial_text(self.numerator, name)
+        return f"({polynomial_text(self.numerator, name)})/({polynomial_text(self.denominator, name)})"
 
 
 def _value(coefficients: tuple[Fraction, ...], x: Fraction) -> Fraction:
     return sum((c * x**i for i, c in enumerate(coefficients)), Fraction(0))
-
-
-def _text(coefficients: tuple[Fraction, ...], name: str) -> str:
-    terms = []
-    for i, c in reversed(list(enumerate(coefficients))):
-        if c:
-            power = {0: "", 1: name}.get(i, f"{name}^{i}")
-            size = power if power and abs(c) == 1 else f"{abs(c)}*{power}" if power else str(abs(c))
-            terms.append(f"{'-' if c < 0 else '+'} {size}")
-    text = " ".join(terms) or "0"
-    return text[2:] if text.startswith("+ ") else text.replace("- ", "-", 1)
 
 
 def rational_functions(
