@@ -12,6 +12,8 @@ from lpm.cli.evaluate import evaluate
 from lpm.data.batch import Batch
 from lpm.data.fields import jets_schema
 from lpm.data.io.parquet import write_batches
+from lpm.data.schema import Field
+from lpm.sim.pid import simulate
 
 METRICS = ["auc", "accuracy", "rejection@0.3", "rejection@0.5", "ece"]
 
@@ -48,6 +50,17 @@ def test_table_names_every_metric(scored):
     result = run("jets.top", scored)
     assert all(m in result.stdout for m in METRICS)
     assert "±" in result.stdout
+
+
+def test_names_in_brackets_are_printed(tmp_path):
+    """A table takes [e] and [p] for markup unless it is told not to."""
+    batch = simulate(500, seed=1)
+    for i, name in enumerate(("e", "mu", "pi", "K", "p")):
+        score = (batch.field("track.species").values == i).float()
+        batch = batch.with_field("track", Field(name=f"score_{name}", low=0.0, high=1.0), score)
+    write_batches(tmp_path / "tracks.parquet", [batch], schema=batch.schema)
+    text = run("pid", tmp_path / "tracks.parquet").stdout
+    assert all(f" f1[{name}] " in text for name in ("e", "mu", "pi", "K", "p"))
 
 
 def test_metrics_are_chosen_by_name_or_by_their_stem(scored):

@@ -71,12 +71,13 @@ def _choose(found: dict[str, Estimate], names: list[str]) -> dict[str, Estimate]
 
 def _print(title: str, metrics: dict[str, Estimate]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, caption="intervals hold 68%", title_justify="left", caption_justify="left")
+    table = Table(title=escape(title), caption="intervals hold 68%", title_justify="left", caption_justify="left")
     table.add_column("metric")
     for column in ("value", "low", "high"):
         table.add_column(column, justify="right")
     for name, e in metrics.items():
-        table.add_row(name, str(e), f"{e.low:.4g}", f"{e.high:.4g}")
+        table.add_row(escape(name), str(e), f"{e.low:.4g}", f"{e.high:.4g}")
     Console().print(table)
