@@ -141,7 +141,7 @@ class Model(nn.Module):
         self.time = Time(width) if any(isinstance(self.head(n).view, Noised) for n in self.heads) else None
         self._answer: Callable[..., dict[str, Tensor]] = self.losses
         self._check_views()
-        if isinstance(self.backbone, SetBackbone):
+        if isinstance(self.backbone, SetBackbone) and self.backbone.normal:
             self._start_heads()
 
     def _start_heads(self) -> None:

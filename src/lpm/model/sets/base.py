@@ -133,9 +133,12 @@ class SetBackbone(nn.Module):
 
     Attributes:
         config: Its configuration.
+        normal: Whether the states of events are of order one at the start. Classifiers behind it then start as
+            published, uniform after Glorot; else at zero.
     """
 
     config: SetConfig
+    normal: bool = True
 
     def forward(
         self,

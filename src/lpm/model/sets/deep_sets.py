@@ -66,6 +66,8 @@ class DeepSets(SetBackbone):
         features: F.
     """
 
+    normal = False  # a sum of many rows is large, and scores of many units are hard to unlearn
+
     def __init__(self, config: DeepSetsConfig, features: int) -> None:
         super().__init__()
         self.config = config
