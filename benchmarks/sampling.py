@@ -25,6 +25,7 @@ from record import Cell, Record, Table, median, options_of
 
 from lpm.data.batch import Batch
 from lpm.model.backbone import Backbone, Cache
+from lpm.model.draw import uniform_of
 from lpm.model.embed import Embed
 from lpm.model.heads.next_token import NextToken
 from lpm.model.model import Model
@@ -45,10 +46,11 @@ def cached(model: Model, count: int, generator: torch.Generator) -> torch.Tensor
     def draw(logits: torch.Tensor) -> torch.Tensor:
         return torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
 
+    uniform = uniform_of(generator, model.prefix.device)
     cache, codes = Cache(body.config, count, model.prefix), []
     state = body.step(model.prefix.expand(count, -1), [cache])
     for _ in range(LONGEST):
-        codes.append(head.sample(state, draw, generator)[0])
+        codes.append(head.sample(state, draw, uniform)[0])
         state = body.step(embed.content(None, codes[-1]), [cache])
     return torch.cat(codes, 1)
 

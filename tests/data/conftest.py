@@ -229,7 +229,7 @@ ALICE = ("index", "pT", "eta", "phi", "p", "dEdxITS", "NclusterPIDTPC", "dEdxTPC
 
 def alice_tracks(path: Path, s: Sample) -> None:
     """A track an event; the last was not measured by the silicon, the first not by the gas."""
-    x = np.abs(np.resize(s.pt, (N, len(ALICE)))).astype(np.float32)
+    x = np.ceil(np.abs(np.resize(s.pt, (N, len(ALICE))))).astype(np.float32)  # whole, as counts of clusters are
     x[:, ALICE.index("eta")], x[:, ALICE.index("phi")] = s.axis_eta, s.axis_phi + np.pi
     x[:, ALICE.index("ITSclsMap")] = np.arange(N) + 40
     x[-1, ALICE.index("dEdxITS")] = x[0, ALICE.index("dEdxTPC")] = 0

@@ -75,7 +75,6 @@ def generate(
         model.train(was_training)
 
 
-@torch.no_grad()
 def _grow(grower: Waves | Slots, model: Model, name: str, n: int, size: int, classes: Tensor | None) -> Iterator[Batch]:
     """Batches of n events in order, as soon as all of one have ended."""
     grown: list[Rows] = []
@@ -99,6 +98,7 @@ def _split(grown: list[Rows], end: int) -> tuple[Rows | None, list[Rows]]:
     return ready[ready.event.argsort(stable=True)], [whole[event >= end]]
 
 
+@torch.no_grad()
 def _assemble(model: Model, name: str, rows: Rows | None, size: int, first: int, classes: Tensor | None) -> Batch:
     """`size` events from the number `first` on, decoded."""
     tokenizer = model.tokenizer(name)

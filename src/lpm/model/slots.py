@@ -70,6 +70,7 @@ class Slots:
         self._run = self._captured() if x.is_cuda else self._advance
         self.ended = 0
 
+    @torch.no_grad()
     def advance(self) -> list[Rows]:
         """`STRIDE` rows more for each slot; what was grown."""
         self.random.copy_(self.uniform(*self.random.shape))

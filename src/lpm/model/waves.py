@@ -78,6 +78,7 @@ class Waves:
         """All events with lower numbers have ended."""
         return min([w.first for w in self.waves], default=self.begun)
 
+    @torch.no_grad()
     def advance(self) -> list[Rows]:
         """One row more for each growing event; what was grown."""
         free = self.config.batch - sum(len(w.event) for w in self.waves)
