@@ -5,9 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from lpm.theory.engine import scramble
 from lpm.theory.modular import PRIMES
 from lpm.theory.spinor import (
     Brackets,
+    Sums,
     amplitude,
     equal,
     example,
@@ -85,6 +87,15 @@ def test_relabelled_particles_are_simplified_alike() -> None:
 def _label(text: str, i: int) -> bool:
     """Whether a digit stands within a bracket."""
     return max(text.rfind("<", 0, i), text.rfind("[", 0, i)) > max(text.rfind(">", 0, i), text.rfind("]", 0, i))
+
+
+def test_random_steps_keep_the_value() -> None:
+    rng = np.random.default_rng(2)
+    for n in (4, 5, 6):
+        simple, _ = example(n, rng)
+        found, steps = scramble(Sums(n, new=n), simple, 3, rng)
+        assert len(steps) <= 3
+        assert equal(found, simple)
 
 
 def test_a_single_product_is_read_off() -> None:

@@ -176,14 +176,6 @@ class Reducer:
                     out.append(index)
         return sorted(out, key=weight)
 
-    def unreduced(self, terms: Iterable[Index]) -> list[Index]:
-        """Those of the given integrals that lie at the edge of what the seeds reach, where nothing can be concluded."""
-        return [i for i in terms if i not in self._place or not self._inside(i)]
-
-    def _inside(self, index: Index) -> bool:
-        high, low = sum(a - 1 for a in index if a > 0), -sum(a for a in index if a < 0)
-        return high <= self.seeds.dots and low <= self.seeds.rank
-
     def __str__(self) -> str:
         return (
             f"{self.equations:,} identities of {self.integrals:,} integrals, sectors under "
