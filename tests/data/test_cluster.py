@@ -132,13 +132,7 @@ kill -- -"${@: -1}" 2> /dev/null || true
 @pytest.mark.slow
 def test_jobs_are_submitted_replaced_when_killed_and_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With programs that behave like those of Slurm and run the job at once."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, text in (("sbatch", SBATCH.format(folder=tmp_path)), ("scancel", SCANCEL)):
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(Path(work.__file__).parent))
+    programs(tmp_path, monkeypatch, sbatch=SBATCH, scancel=SCANCEL)
     jobs = tmp_path / "jobs"
     done = []
     with open_crew(Farm(on="slurm"), tmp_path / "shared") as crew:
@@ -149,3 +143,47 @@ def test_jobs_are_submitted_replaced_when_killed_and_cancelled(tmp_path: Path, m
     assert all(isinstance(m, Made) for m in done)
     assert len(list(tmp_path.glob("*.txt"))) == 6
     assert not list((tmp_path / "shared").glob("*.pem"))
+
+
+SQUEUE = """#!/bin/bash
+state=RUNNING
+[ -e {folder}/wait ] && state=PENDING
+for job in $(tr , ' ' <<< "${{2#--jobs=}}"); do
+  kill -0 "$job" 2> /dev/null && echo "$job|$state|Resources"
+done
+true
+"""
+
+FIRST_DIES = """#!/bin/bash
+if [ ! -e {folder}/jobs ]; then sleep 0 & else setsid bash "${{@: -1}}" > {folder}/job.log 2>&1 & fi
+echo $! >> {folder}/jobs
+echo "Submitted batch job $!"
+"""
+
+
+def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
+    (folder / "bin").mkdir()
+    for name, text in texts.items():
+        path = folder / "bin" / name
+        path.write_text(text.format(folder=folder) if "{folder}" in text else text)
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(work.__file__).parent))
+
+
+@pytest.mark.slow
+def test_a_job_that_ends_before_its_worker_connects_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lpm.data.farm import cluster
+
+    monkeypatch.setattr(cluster, "PULSE", 0.5)
+    monkeypatch.setattr(cluster.DaskCrew, "pulse", 0.5)
+    programs(tmp_path, monkeypatch, sbatch=FIRST_DIES, scancel=SCANCEL, squeue=SQUEUE)
+    (tmp_path / "wait").touch()
+    heard: list[str] = []
+    with open_crew(Farm(on="slurm"), tmp_path / "shared", heard.append) as crew:
+        made = [m for _, m in make(copies(tmp_path, 2), crew)]
+    assert made == [Made({"size": 6})] * 2
+    assert len((tmp_path / "jobs").read_text().split()) == 2
+    assert heard[0] == "--on slurm: 1 of 1 jobs wait in the queue (Resources)"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lpm.data.farm.crew import Crew, Farm
+from lpm.data.farm.queue import asked, summary
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -82,8 +83,13 @@ class DaskCrew:
 
 
 @contextmanager
-def open_cluster(farm: Farm, folder: Path) -> Iterator[Crew]:
+def open_cluster(farm: Farm, folder: Path, tell: Callable[[str], None]) -> Iterator[Crew]:
     """A crew of Dask workers, sent home at the end.
+
+    Args:
+        farm: Where.
+        folder: For keys and logs.
+        tell: Called with a line when what the jobs wait for changes.
 
     Raises:
         ValueError: If a package is missing, no scheduler answers, or jobs cannot be submitted.
@@ -116,7 +122,7 @@ def open_cluster(farm: Farm, folder: Path) -> Iterator[Crew]:
             )
             crew = DaskCrew(lambda: Client(cluster), room)
         else:
-            jobs, refill = stack.enter_context(_jobs(farm, folder))
+            jobs, refill = stack.enter_context(_jobs(farm, folder, tell))
             crew = DaskCrew(lambda: Client(jobs), room, refill)
         stack.callback(crew.close)
         yield crew
@@ -132,10 +138,8 @@ def _client(address: str) -> Client:
 
 
 @contextmanager
-def _jobs(farm: Farm, folder: Path) -> Iterator[tuple[Any, Callable[[], None]]]:
+def _jobs(farm: Farm, folder: Path, tell: Callable[[str], None]) -> Iterator[tuple[Any, Callable[[], None]]]:
     """A cluster each of whose workers is a job, and what brings it back to its number of jobs."""
-    from distributed.core import Status
-
     jobqueue = _jobqueue(farm)
     cluster_class = jobqueue.SLURMCluster if farm.on == "slurm" else jobqueue.HTCondorCluster
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,25 +148,57 @@ def _jobs(farm: Farm, folder: Path) -> Iterator[tuple[Any, Callable[[], None]]]:
         # The dashboard would listen to everybody.
         cluster = cluster_class(**options, scheduler_options={"dashboard_address": None, "dashboard": False})
         with cluster:
+            jobs = _Jobs(cluster, farm, folder, tell)
+            jobs.refill()
+            yield cluster, jobs.refill
 
-            async def scaled() -> None:
-                # In one go: an error of the submission comes back here rather than into a log.
-                cluster.scale(jobs=farm.workers)
-                try:
-                    await cluster
-                except Exception:
-                    for name in [n for n, job in cluster.workers.items() if job.status == Status.created]:
-                        cluster.workers.pop(name).status = Status.failed  # another is submitted in its place
-                    raise
 
-            def refill() -> None:
-                try:
-                    cluster.sync(scaled)
-                except (RuntimeError, OSError, AssertionError) as error:
-                    raise ValueError(f"--on {farm.on}: cannot submit a job: {_said(error)}") from error
+class _Jobs:
+    """The jobs of a cluster: submitted, looked after, submitted again."""
 
-            refill()
-            yield cluster, refill
+    def __init__(self, cluster: Any, farm: Farm, folder: Path, tell: Callable[[str], None]) -> None:
+        self.cluster, self.farm, self.folder, self.tell = cluster, farm, folder, tell
+        self.said = ""
+
+    def refill(self) -> None:
+        """Submit jobs in place of those that ended.
+
+        Raises:
+            ValueError: If the batch system takes none, or jobs end before any worker has connected.
+        """
+        gone = self._look()
+        try:
+            self.cluster.sync(self._scaled, gone)
+        except (RuntimeError, OSError, AssertionError) as error:
+            raise ValueError(f"--on {self.farm.on}: cannot submit a job: {_said(error)}") from error
+        if gone and not self.cluster.observed:
+            raise ValueError(f"--on {self.farm.on}: jobs end before their workers connect; see {self.folder}/worker-*")
+
+    def _look(self) -> list[str]:
+        """Workers that never connected and whose jobs are over; says what the other jobs wait for."""
+        silent = {n: str(job.job_id) for n, job in self.cluster.workers.items() if n not in self.cluster.observed}
+        states = asked(self.farm.on, silent.values())
+        if states is None:
+            return []
+        if (said := summary(states, self.farm.workers)) != self.said:
+            self.said = said
+            if said:
+                self.tell(f"--on {self.farm.on}: {said}")
+        return [n for n, number in silent.items() if number not in states]
+
+    async def _scaled(self, gone: list[str]) -> None:
+        # In one go: an error of the submission comes back here rather than into a log.
+        from distributed.core import Status
+
+        for name in gone:
+            self.cluster.workers.pop(name).status = Status.failed  # another is submitted in its place
+        self.cluster.scale(jobs=self.farm.workers)
+        try:
+            await self.cluster
+        except Exception:
+            for name in [n for n, job in self.cluster.workers.items() if job.status == Status.created]:
+                self.cluster.workers.pop(name).status = Status.failed
+            raise
 
 
 def _said(error: Exception) -> str:

@@ -179,12 +179,13 @@ def _leave_with(parent: multiprocessing.process.BaseProcess) -> None:
 
 
 @contextmanager
-def open_crew(farm: Farm, folder: Path) -> Iterator[Crew]:
+def open_crew(farm: Farm, folder: Path, tell: Callable[[str], None] = lambda line: None) -> Iterator[Crew]:
     """The crew of a farm, sent home at the end.
 
     Args:
         farm: Where.
         folder: A folder that all machines share, for keys and logs of a cluster.
+        tell: Called with a line when what jobs of a batch system wait for changes.
 
     Raises:
         ValueError: If a package or a scheduler is missing.
@@ -192,7 +193,7 @@ def open_crew(farm: Farm, folder: Path) -> Iterator[Crew]:
     if farm.on != "local":
         from lpm.data.farm.cluster import open_cluster
 
-        with open_cluster(farm, folder) as crew:
+        with open_cluster(farm, folder, tell) as crew:
             yield crew
     elif farm.workers == 1:
         yield Alone()

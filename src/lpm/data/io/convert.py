@@ -75,6 +75,7 @@ def convert(
     tree: str | None = None,
     progress: Progress | None = None,
     farm: Farm | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Conversion:
     """Write the events of all sources as shards of one schema.
 
@@ -89,6 +90,7 @@ def convert(
         tree: As in `open_file`.
         progress: Told how far things are.
         farm: Who makes the shards of a folder. If given, a file that cannot be used does not stop the others.
+        tell: Called with a line when what jobs of a batch system wait for changes.
 
     Raises:
         ValueError: If a source cannot be read and `on_bad` is "stop" (with a farm: `Unfinished`, after all others are
@@ -103,7 +105,7 @@ def convert(
             raise ValueError(f"{out}: one file is written by one process; name a folder to use --workers or --on")
         job.to_file(out)
     else:
-        job.to_folder(out, farm)
+        job.to_folder(out, farm, tell)
     if job.failures:
         raise Unfinished(job.failures, job.result.to_json(), "all else is done; mend or leave out, and run it again")
     if not job.result.events:
@@ -239,7 +241,7 @@ class _Job:
             self.result.events = write(out, whole, schema=self.schema)
         self.result.shards.append(out)
 
-    def to_folder(self, out: Path, farm: Farm | None) -> None:
+    def to_folder(self, out: Path, farm: Farm | None, tell: Callable[[str], None]) -> None:
         """One shard or more for each source."""
         self.strict = farm is None
         if farm is not None and farm.on != "local":
@@ -249,7 +251,7 @@ class _Job:
             beside.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"{out}: cannot write: {error.strerror}; choose another place") from error
-        with locked(beside), open_crew(farm or Farm(), beside) as crew:
+        with locked(beside), open_crew(farm or Farm(), beside, tell) as crew:
             for piece, made in make(self.pieces(out, self.survey(crew)), crew, self._watch):
                 self._take(piece, made)
         order = {path: i for i, path in enumerate(self.places)}
