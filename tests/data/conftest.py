@@ -1,5 +1,6 @@
 """Files of every format, written by these tests in the layout its authors document."""
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -256,6 +257,31 @@ def objects_csv(path: Path, s: Sample) -> None:
     write_csv(path, [batch[:3], batch[3:]], schema=batch.schema)
 
 
+def calochallenge(path: Path, s: Sample) -> None:
+    """The shower of an event has as many cells as its jet has particles, and the first has none."""
+    grid = np.zeros((N, 368), np.float32)
+    grid[s.event, np.arange(len(s.pt))] = s.pt
+    grid[0] = 0
+    with h5py.File(path, "w") as f:
+        f.create_dataset("incident_energies", data=2.0 ** np.arange(8, 8 + N)[:, None], compression="gzip")
+        f.create_dataset("showers", data=grid, compression="gzip")
+
+
+def shower_boxes(path: Path, s: Sample) -> None:
+    grid = np.full((N, 3, 2, 2, 1), -5.0)
+    grid[:, 1, 0, 1, 0] = 3.0
+    columns = {"evt": np.arange(N, dtype=np.int32), "primary": (np.arange(N) % 3 - 1).astype(np.int32),
+               "en_in": np.full(N, 2e6), "theta": s.axis_eta, "phi": s.axis_phi, "shower": grid}  # fmt: skip
+    with uproot.recreate(path) as f:
+        f.mktree("h", {k: (v.dtype, v.shape[1:]) for k, v in columns.items()})
+        f["h"].extend(columns)
+
+
+def fastcalosim(path: Path, s: Sample) -> None:
+    rows = zip(s.px.tolist(), s.py.tolist(), s.pt.tolist(), strict=True)
+    path.write_text(json.dumps([{"cell_energy": e, "layer": 2, "x": x, "y": y, "z": 0.0} for x, y, e in rows]))
+
+
 def muon_shard(path: Path, s: Sample) -> None:
     schema = collisions_schema({"muon": ["pt"]})
     batch = Batch.build(schema, {"muon.pt": torch.tensor(s.pt.copy())}, {"muon": torch.tensor(s.counts)})
@@ -269,6 +295,9 @@ ALL = JETS | {
     "lpm-hdf5": ("lpm-hdf5", "a.h5", lpm_hdf5),
     "objects-csv": ("objects-csv", "a.csv", objects_csv),
     "alice-tracks": ("alice-tracks", "tracks.npz", alice_tracks),
+    "calochallenge": ("calochallenge", "showers.hdf5", calochallenge),
+    "shower-boxes": ("shower-boxes", "boxes.root", shower_boxes),
+    "fastcalosim": ("fastcalosim", "cells.json", fastcalosim),
     "muon-shard": ("lpm", "b.parquet", muon_shard),
 }
 

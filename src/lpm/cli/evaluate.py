@@ -24,6 +24,11 @@ def evaluate(
     metrics: Annotated[str, typer.Option(help="Only these, by commas: auc,rejection.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of resampling and of trained judges.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    dataset: Annotated[
+        str | None, typer.Option(help="calorimeter: 1-photons, 1-pions, 2, 3, or the XML of a binning.")
+    ] = None,
+    min_samples: Annotated[int, typer.Option(help="calorimeter: fewest showers drawn for FPD; batch of KPD.")] = 10_000,
+    max_samples: Annotated[int, typer.Option(help="calorimeter: most showers drawn for FPD.")] = 50_000,
 ) -> None:
     """Measure predictions: each metric with a 68% interval.
 
@@ -32,6 +37,16 @@ def evaluate(
     """
     from lpm.tasks import TASKS
 
+    if task == "calorimeter":
+        from lpm.cli.showers import Options, judge_showers
+
+        names = tuple(m.strip() for m in metrics.split(",") if m.strip())
+        options = Options(
+            metrics=names, dataset=dataset, min_samples=min_samples, max_samples=max_samples, seed=seed,
+            as_json=as_json, report=None,
+        )  # fmt: skip
+        judge_showers(pred, truth, options)
+        return
     if task not in TASKS:
         raise ValueError(f"unknown task {task!r}; there are: {', '.join(TASKS)}")
     events = _load(pred), None if truth is None else _load(truth)

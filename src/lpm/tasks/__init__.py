@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lpm.tasks import four_tops, jets, origin, pid
+from lpm.tasks import calorimeter, four_tops, jets, origin, pid
 from lpm.tasks.base import Task
 
 __all__ = ["TASKS", "Task"]
@@ -17,6 +17,7 @@ TASKS: dict[str, Task] = {
         origin.ORIGIN,
         four_tops.SIGNAL_AGAINST_REST,
         pid.PID,
+        calorimeter.CALORIMETER,
     )
 }
 """All tasks by name."""

@@ -19,15 +19,18 @@ READERS: dict[str, tuple[str, str, str]] = {
     "delphes-events": ("ROOT", "delphes", "DelphesEventsReader"),
     "cms-jets": ("ROOT", "cms", "CmsJetsReader"),
     "cms-events": ("ROOT", "cms", "CmsEventsReader"),
+    "shower-boxes": ("ROOT", "boxes", "BoxesReader"),
     "lpm-hdf5": ("HDF5", "exchange", "ArraysReader"),
     "top-tagging": ("HDF5", "hdf5", "TopTaggingReader"),
     "jetnet": ("HDF5", "hdf5", "JetNetReader"),
     "aspen": ("HDF5", "hdf5", "AspenReader"),
+    "calochallenge": ("HDF5", "showers", "CaloChallengeReader"),
     "momenta-hdf5": ("HDF5", "hdf5", "FourMomentaHdf5Reader"),
     "momenta-npz": ("zip", "npz", "FourMomentaNpzReader"),
     "energyflow": ("zip", "npz", "EnergyFlowReader"),
     "alice-tracks": ("zip", "alice", "AliceTracksReader"),
     "objects-csv": ("text", "exchange", "ObjectsReader"),
+    "fastcalosim": ("text", "showers", "FastCaloSimReader"),
     "csv": ("text", "csv", "CsvReader"),
 }
 """{format: (container, module of `lpm.data.io`, class)}; of one container, the first that knows a file takes it."""

@@ -1,0 +1,104 @@
+"""Calorimeter showers: what describes them, and how generated ones are judged.
+
+`describe` adds to showers in cells what the CaloChallenge compares: a collection `layer`, one row a layer, and the sum
+`shower.total`. They are computed once, by the same code for generated, simulated and measured showers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lpm.data.batch import Batch, Ragged
+from lpm.data.schema import Collection, Schema
+from lpm.data.showers import DATA_SETS, LAYER, SHOWER, voxels_of
+from lpm.metrics.calorimeter import METRICS, judge
+from lpm.metrics.estimate import Estimate
+from lpm.physics.geometry import GEOMETRIES, Geometry
+from lpm.physics.showers import layers_of
+from lpm.tasks.base import Task
+
+__all__ = ["CALORIMETER", "describe", "geometry_in", "threshold_of"]
+
+
+def threshold_of(geometry: Geometry) -> float:
+    """Energy in GeV below which a cell of a data set of the challenge does not count; 0 for other geometries."""
+    return DATA_SETS[geometry.name].threshold if geometry.name in DATA_SETS else 0.0
+
+
+def describe(batch: Batch, geometry: Geometry, threshold: float | None = None) -> Batch:
+    """Add what follows from the cells of showers: `layer.energy`, `layer.eta`, …, `shower.total`.
+
+    Args:
+        batch: Showers in cells of the geometry.
+        geometry: Theirs.
+        threshold: Cells below it are taken away first, GeV; None for what the data set of this geometry prescribes.
+
+    Returns:
+        The showers with the remaining cells.
+
+    Raises:
+        ValueError: If a cell lies outside the geometry.
+    """
+    if threshold is None:
+        threshold = threshold_of(geometry)
+    cells = batch.collections["cell"]
+    energy = batch.field("cell.energy").values
+    # As the cells: the same number in single precision.
+    kept = (energy >= torch.tensor(threshold, dtype=energy.dtype)) & (energy > 0)
+    counts = torch.zeros(len(batch), dtype=torch.int64).index_add_(0, cells.event, kept.long())
+    cells = Ragged.from_lengths(cells.values[kept], counts)
+    batch = Batch(batch.schema, {**batch.collections, "cell": cells})
+    found = layers_of(
+        geometry, len(batch), cells.event.numpy(), voxels_of(batch, geometry).numpy(), energy[kept].double().numpy()
+    )
+    found["number"] = np.tile([float(la.number) for la in geometry.layers], (len(batch), 1))
+    columns = [torch.from_numpy(found[f.name]).reshape(-1) for f in LAYER]
+    lengths = torch.full((len(batch),), len(geometry.layers))
+    rows = Ragged.from_lengths(torch.stack(columns, 1).to(energy.dtype), lengths)
+    schema: Schema = batch.schema.replace(Collection(name="layer", fields=LAYER))
+    total = Ragged(energy[kept].double(), cells.offsets).sum().to(energy.dtype)
+    whole, names = batch.collections["shower"], batch.schema["shower"].names
+    keep = [i for i, name in enumerate(names) if name != "total"]
+    whole = whole.with_values(torch.cat([whole.values[:, keep], total[:, None]], 1))
+    fields = (*(schema["shower"].fields[i] for i in keep), SHOWER["total"])
+    shower = Collection(name="shower", fields=fields, single=True)
+    return Batch(schema.replace(shower), {**batch.collections, "layer": rows, "shower": whole})
+
+
+def geometry_in(batch: Batch) -> Geometry:
+    """The geometry that showers say they have, in `shower.geometry`.
+
+    Raises:
+        ValueError: If they do not say, or differ.
+    """
+    if "shower.geometry" in batch.schema:
+        found = set(batch.field("shower.geometry").values.tolist())
+        if len(found) == 1 and found <= set(range(len(GEOMETRIES))):
+            return GEOMETRIES[tuple(GEOMETRIES)[int(found.pop())]]
+    raise ValueError("the showers do not name one geometry; read them from a file of one data set of the CaloChallenge")
+
+
+def _prepare(batch: Batch) -> Batch:
+    return describe(batch, geometry_in(batch))
+
+
+def _evaluate(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
+    """Separations of all observables, and FPD and KPD where there are enough showers."""
+    if truth is None:
+        raise ValueError("calorimeter compares two samples; name the file of true showers as the third argument")
+    geometry = geometry_in(truth)
+    if geometry_in(predicted) != geometry:
+        raise ValueError(
+            f"generated showers have the binning {geometry_in(predicted).name}, true ones {geometry.name}; "
+            "compare showers of one binning"
+        )
+    return judge(describe(predicted, geometry), describe(truth, geometry), geometry, METRICS, seed=seed)
+
+
+CALORIMETER = Task(
+    name="calorimeter",
+    text="Do generated showers look like true ones?",
+    prepare=_prepare,
+    evaluate=_evaluate,
+)

@@ -1,0 +1,75 @@
+"""Separation: closed forms, bins with their edges, an error that covers, and the floor that equal samples reach."""
+
+import numpy as np
+import pytest
+
+from lpm.metrics.separation import separation
+
+EDGES = np.linspace(0, 1, 11)
+
+
+def test_closed_forms():
+    x = np.array([0.05, 0.15])
+    assert separation(x, x, EDGES).estimate.value == 0
+    assert separation(x, x + 0.5, EDGES).estimate.value == pytest.approx(1)
+    # 1/2 of ((1/2 - 1/4)^2 / (3/4) + (1/2 - 3/4)^2 / (5/4))
+    y = np.array([0.05, 0.15, 0.15, 0.15])
+    assert separation(x, y, EDGES).estimate.value == pytest.approx(0.5 * (0.0625 / 0.75 + 0.0625 / 1.25))
+
+
+def test_bins_are_those_of_numpy():
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(-20, 130, (2, 5000)) / 100  # many on the edges
+    found = separation(x, y, EDGES)
+    for side, values in ((found.generated, x), (found.reference, y)):
+        assert side[1:-1].tolist() == np.histogram(values, EDGES)[0].tolist()
+        assert (side[0], side[-1]) == ((values < 0).sum(), (values > 1).sum())
+    assert found.outside()["generated"] == {"below": int((x < 0).sum()), "above": int((x > 1).sum())}
+
+
+def test_what_lies_outside_does_not_count_in_the_value():
+    x, y = np.array([0.05, 0.15, 7.0, np.nan]), np.array([0.05, 0.15])
+    found = separation(x, y, EDGES)
+    assert found.estimate.value == 0
+    assert found.outside()["generated"] == {"below": 0, "above": 1}
+
+
+def test_equal_distributions_reach_the_floor():
+    rng = np.random.default_rng(1)
+    values, floors = [], []
+    for _ in range(60):
+        x, y = rng.random(1000), rng.random(3000)
+        found = separation(x, y, EDGES, samples=2)
+        values.append(found.estimate.value)
+        floors.append(found.floor)
+    assert np.mean(values) == pytest.approx(np.mean(floors), rel=0.15)
+
+
+def test_the_error_is_the_spread_over_samples():
+    rng = np.random.default_rng(2)
+    found = [separation(rng.beta(2, 2, 2000), rng.random(2000), EDGES, seed=i) for i in range(60)]
+    spread = np.std([s.estimate.value for s in found])
+    assert np.mean([s.estimate.error for s in found]) == pytest.approx(spread, rel=0.3)
+
+
+def test_values_of_one_event_are_drawn_together():
+    """Ten equal values an event carry the information of one: the error must not shrink by the root of ten."""
+    rng = np.random.default_rng(3)
+    x, y = rng.beta(2, 2, 500), rng.random(500)
+    offsets = np.arange(501) * 10
+    alone = separation(x, y, EDGES).estimate
+    together = separation(np.repeat(x, 10), np.repeat(y, 10), EDGES, rows=(offsets, offsets)).estimate
+    assert together.value == pytest.approx(alone.value)
+    assert together.error == pytest.approx(alone.error, rel=0.3)
+
+
+def test_nothing_within_the_edges_is_not_a_number():
+    found = separation(np.array([5.0]), np.array([0.5]), EDGES)
+    assert np.isnan(found.estimate.value)
+    assert np.isnan(found.floor)
+
+
+@pytest.mark.parametrize(("x", "edges"), [([], EDGES), ([0.5], [0.0]), ([0.5], [0.0, 0.0]), ([[0.5]], EDGES)])
+def test_bad_input(x, edges):
+    with pytest.raises(ValueError, match="expected"):
+        separation(np.array(x), np.array([0.5]), edges)

@@ -1,0 +1,168 @@
+"""Showers are described once and judged as the challenge does: its own numbers, and vectors that run everywhere."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lpm.data.showers import DATA_SETS, cells_of
+from lpm.metrics.calorimeter import features, observables, physics_distances, separations
+from lpm.physics.geometry import GEOMETRIES, Geometry, Layer
+from lpm.tasks import TASKS
+from lpm.tasks.calorimeter import describe, geometry_in
+from lpm.tasks.showers import read_showers
+
+PHOTONS = GEOMETRIES["1-photons"]
+
+
+def showers(n: int, seed: int, scale: float = 1.0, geometry: Geometry = PHOTONS):
+    """Fake showers: exponential energies around a tenth of a GeV, and two thirds of the cells empty."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.empty(n, geometry.voxels).exponential_(generator=g) * 0.1 * scale
+    x *= torch.rand(n, geometry.voxels, generator=g) < 0.3
+    incident = x.sum(1) * torch.empty(n).uniform_(0.8, 1.2, generator=g) / scale
+    columns = {"energy": incident, "geometry": torch.full((n,), float(list(GEOMETRIES).index(geometry.name)))}
+    return cells_of(x, geometry, columns), x
+
+
+def test_the_threshold_takes_cells_away():
+    x = torch.zeros(1, 368)
+    x[0, :4] = torch.tensor([0.5e-3, 1e-3, 2e-3, 0.99e-3])
+    batch = describe(cells_of(x, PHOTONS, {"energy": torch.ones(1)}), PHOTONS)
+    assert batch.field("cell.energy").values.tolist() == pytest.approx([1e-3, 2e-3])
+    assert batch.field("shower.total").values.tolist() == pytest.approx([3e-3])
+    assert batch.field("layer.number").values.tolist() == [0, 1, 2, 3, 12]
+    assert batch.field("layer.sparsity").values[0] == 1 - 2 / 8
+    assert bool(batch.field("layer.eta").values[[0, 3, 4]].isnan().all())  # one sector tells no direction
+    assert DATA_SETS["2"].threshold == pytest.approx(15.15e-6, rel=1e-3)
+
+
+def test_features_in_the_order_of_the_challenge():
+    batch, x = showers(5, 1)
+    batch = describe(batch, PHOTONS, 0.0)
+    f = features(batch, PHOTONS)
+    assert f.shape == (5, 30)
+    np.testing.assert_allclose(f[:, 0], np.log10(1e3 * batch.field("shower.energy").values.numpy()), rtol=1e-6)
+    first = [*PHOTONS.first, 368]
+    for i in range(5):
+        energy = x[:, first[i] : first[i + 1]].numpy().astype(np.float64).sum(1) * 1e3
+        np.testing.assert_allclose(f[:, 1 + i], np.log10(energy + 1e-8), rtol=1e-6)
+        np.testing.assert_allclose(f[:, 15 + i], (x[:, first[i] : first[i + 1]] == 0).double().mean(1), rtol=1e-12)
+    np.testing.assert_allclose(f[:, 14], np.log10(1e3 * x.double().sum(1).numpy()), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "length"), [("1-photons", 30), ("1-pions", 1 + 7 + 16 + 1 + 7 + 14), ("2", 362)])
+def test_lengths_of_the_vector(name, length):
+    batch, _ = showers(2, 1, geometry=GEOMETRIES[name])
+    assert features(describe(batch, GEOMETRIES[name]), GEOMETRIES[name]).shape == (2, length)
+
+
+def test_names_and_ranges_of_the_observables():
+    a, b = (describe(showers(20, s)[0], PHOTONS) for s in (1, 2))
+    found = {o.name: o for o in observables(a, b, PHOTONS)}
+    assert len(found) == 30
+    assert list(found)[:3] == ["Etot / Einc", "E layer 0", "E layer 1"]
+    assert (found["EC Eta layer 1"].edges[0], found["EC Eta layer 1"].edges[-1]) == (-100, 100)
+    assert found["EC r layer 12"].edges[-1] == 1500
+    assert (len(found["E layer 12"].edges), len(found["Voxel distribution"].edges)) == (40, 50)
+    pions = GEOMETRIES["1-pions"]
+    c = describe(showers(20, 1, geometry=pions)[0], pions)
+    tile = {o.name: o.edges[-1] for o in observables(c, c, pions)}
+    assert (tile["EC Eta layer 12"], tile["Width Eta layer 13"], tile["Width r layer 14"]) == (500, 400, 1500)
+
+
+def test_any_binning_can_be_judged():
+    mine = Geometry("mine", (Layer(0, (0.0, 5.0, 10.0), 4), Layer(7, (0.0, 20.0), 1)))
+    g = torch.Generator().manual_seed(0)
+    a, b = (describe(cells_of(torch.rand(50, 9, generator=g), mine, {"energy": torch.full((50,), 5.0)}), mine)
+            for _ in range(2))  # fmt: skip
+    found = separations(a, b, mine, samples=5)
+    assert "EC r layer 7" in found
+    assert found["EC r layer 7"].edges[-1] == 20
+
+
+def test_a_shift_is_seen_and_equal_samples_are_not():
+    kinds = ((1, 1.0), (2, 1.0), (3, 1.1), (4, 2.0))
+    reference, same, other, far = (describe(showers(2000, seed, k)[0], PHOTONS) for seed, k in kinds)
+    draws = {"min_samples": 500, "max_samples": 2000}
+    null, itself, shifted = (physics_distances(x, reference, PHOTONS, **draws) for x in (same, reference, far))
+    # Samples of finite size are never at zero; a sample is closest to itself.
+    assert itself["fpd"].value < null["fpd"].value < 0.01
+    assert abs(null["kpd"].value) < 4 * null["kpd"].error
+    assert shifted["fpd"].value > 3 * null["fpd"].value + 5 * shifted["fpd"].error
+    assert shifted["kpd"].value > 5 * shifted["kpd"].error
+    a, b = (separations(x, reference, PHOTONS)["Etot / Einc"].estimate for x in (same, other))
+    assert b.low > a.high
+
+
+def test_too_few_showers_are_refused_with_the_number():
+    a = describe(showers(100, 1)[0], PHOTONS)
+    with pytest.raises(ValueError, match=r"fpd: draws up to 50,000 .* 100 generated and 100 .*--max-samples 100"):
+        physics_distances(a, a, PHOTONS)
+    with pytest.raises(ValueError, match="kpd: draws up to 10,000"):
+        physics_distances(a, a, PHOTONS, ("kpd",))
+
+
+def test_showers_without_energy_are_judged():
+    x = torch.zeros(20, 368)
+    x[10:, 3] = 1.0
+    batch = describe(cells_of(x, PHOTONS, {"energy": torch.ones(20)}), PHOTONS)
+    assert np.isfinite(features(batch, PHOTONS)).all()
+    found = separations(batch, batch, PHOTONS, samples=5)
+    assert found["E layer 0"].outside()["generated"] == {"below": 10, "above": 0}
+
+
+def test_the_task_measures_described_or_plain_showers():
+    a, b = (showers(300, s)[0] for s in (1, 2))
+    task = TASKS["calorimeter"]
+    assert geometry_in(a) is PHOTONS
+    described = task.prepare(a)
+    assert "layer.energy" in described.schema
+    assert described.schema == task.prepare(described).schema
+    found = task.evaluate(described, b, 0)
+    assert found == task.evaluate(a, b, 0)
+    assert "separation[E layer 0]" in found
+    assert "fpd" not in found  # the challenge's draws need more showers
+    with pytest.raises(ValueError, match="third argument"):
+        task.evaluate(a, None, 0)
+    c, _ = showers(3, 1, geometry=GEOMETRIES["2"])
+    with pytest.raises(ValueError, match="generated showers have the binning 2, true ones 1-photons"):
+        task.evaluate(c, b, 0)
+    with pytest.raises(ValueError, match="do not name one geometry"):
+        geometry_in(cells_of(torch.ones(1, 368), PHOTONS, {"energy": torch.ones(1)}))
+
+
+@pytest.fixture(scope="module")
+def parity(shared_data):
+    """Both samples of the official evaluation, described, and what it says of them."""
+    folder = shared_data / "calorimeter" / "parity"
+    files = [folder / f"dataset_1-photons_{name}.hdf5" for name in ("generated", "reference")]
+    expected = json.loads((folder / "dataset_1-photons_expected.json").read_text())
+    return [read_showers(f)[0] for f in files], expected
+
+
+def test_features_are_the_official_ones(parity):
+    (generated, _), expected = parity
+    f = features(generated, PHOTONS)
+    np.testing.assert_allclose(f[0], expected["feature_vector_first_generated_event"], rtol=1e-6)
+    mean, std = np.array(expected["feature_mean_generated"]), np.array(expected["feature_std_generated"])
+    np.testing.assert_allclose(f.mean(0), mean, rtol=1e-6)
+    np.testing.assert_allclose(f.std(0), std, rtol=1e-6)
+
+
+def test_separations_are_the_official_ones(parity):
+    samples, expected = parity
+    found = separations(*samples, PHOTONS, samples=2)
+    wanted = expected["separation_power"]
+    assert list(found) == list(wanted)
+    values = [found[name].estimate.value for name in wanted]
+    np.testing.assert_allclose(values, list(wanted.values()), rtol=1e-9)
+
+
+def test_fpd_and_kpd_are_the_official_ones(parity):
+    samples, expected = parity
+    found = physics_distances(*samples, PHOTONS, min_samples=1000, max_samples=3000)
+    for name in ("fpd", "kpd"):
+        assert found[name].value == pytest.approx(expected[name]["value"], rel=1e-6)
+        assert found[name].error == pytest.approx(expected[name]["error"], rel=1e-6)
