@@ -26,3 +26,20 @@ def test_a_model_without_answers_says_so(toy_jets: Callable[..., Batch]) -> None
     model = build(replace(CONFIG, heads={"next": CONFIG.heads["next"]}), batch)
     with pytest.raises(ValueError, match="no head that answers"):
         next(predict(model, [batch], "toys"))
+
+
+def test_answers_alone_are_those_beside_the_events(toy_jets: Callable[..., Batch]) -> None:
+    batch = toy_jets(9)
+    model = build(CONFIG, batch).eval()
+    (whole,), (alone,) = predict(model, [batch], "toys"), predict(model, [batch], "toys", alone=True)
+    assert alone.schema.paths == ("jet.score", "jet.pt_pred", "jet.pt_low", "jet.pt_high")
+    assert all(torch.equal(alone.field(p).values, whole.field(p).values) for p in alone.schema.paths)
+
+
+def test_two_classifiers_of_one_name_keep_both_answers(toy_jets: Callable[..., Batch]) -> None:
+    batch = toy_jets(6)
+    heads = {"label": CONFIG.heads["label"], "again": CONFIG.heads["label"]}
+    model = build(replace(CONFIG, heads=heads), batch).eval()
+    (answered,) = predict(model, [batch], "toys", alone=True)
+    assert answered.schema.paths == ("jet.score_label", "jet.score_again")
+    assert not torch.equal(*(answered.field(p).values for p in answered.schema.paths))

@@ -15,11 +15,14 @@ def predict(
     data: Annotated[str, typer.Argument(help="Any readable file of events, or sample:jets.")],
     out: Annotated[Path, typer.Argument(help="File to write: .parquet or .root.")],
     on_bad: Annotated[str, typer.Option(help="stop at, or skip and count, events that cannot be used.")] = "stop",
+    friend: Annotated[
+        bool, typer.Option("--friend", help="Write the scores alone, an entry for each of the input: a friend tree.")
+    ] = False,
     batch: Annotated[int, typer.Option(help="Events at once.", min=1)] = 512,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Apply the heads of a model to events; writes the events with their scores.
+    """Apply the heads of a model to events; writes the events with their scores, in the order of the input.
 
     Raises:
         ValueError: If the file is not of the model's kind, or cannot be read or written.
@@ -41,10 +44,17 @@ def predict(
         raise ValueError(f"{out}: expected a name that ends in .parquet or .root")
     if on_bad not in get_args(OnBad):
         raise ValueError(f"--on-bad: expected {' or '.join(get_args(OnBad))}, got {on_bad!r}")
+    if friend and on_bad == "skip":
+        raise ValueError("--friend: needs an answer for every entry, --on-bad skip leaves some out; choose one of both")
     model = load(run)
     with world(device) as place, open_file(data, on_bad=cast(OnBad, on_bad)) as reader:
+        if friend and reader.entries != len(reader):
+            raise ValueError(
+                f"{data}: an event is one of {len(reader):,} jets, its tree has {reader.entries:,} entries; "
+                "leave out --friend"
+            )
         model.to(place.device)
-        found = answers(model, reader.batches(size=batch), data)
+        found = answers(model, reader.batches(size=batch), data, alone=friend)
         total = (len(reader) + batch - 1) // batch
         shown = iter(track(found, "predict", total=total, console=Console(stderr=True), disable=quiet, transient=True))
         first = next(shown, None)

@@ -19,7 +19,7 @@ from lpm.model.model import Model
 from lpm.model.sample import SampleConfig
 from lpm.tasks.jets import describe
 
-__all__ = ["flows", "predict", "sample_jets"]
+__all__ = ["answer_fields", "answering", "flows", "predict", "sample_jets"]
 
 
 def flows(model: Model) -> bool:
@@ -64,51 +64,80 @@ def sample_jets(
         yield describe(_ordered(batch))
 
 
-def predict(model: Model, batches: Iterable[Batch], source: str) -> Iterator[Batch]:
+def predict(model: Model, batches: Iterable[Batch], source: str, *, alone: bool = False) -> Iterator[Batch]:
     """The events of a file with a model's answers beside them.
 
     A classifier of two classes adds `jet.score`, the probability of the second; of more classes, `jet.score_<class>`
-    each. A regression adds `jet.<field>_pred` with the ends of its 68% interval, `_low` and `_high`.
+    each. Where two classifiers would use the same name, theirs come first: `jet.score_<head>`,
+    `jet.score_<head>_<class>`. A regression adds `jet.<field>_pred` with the ends of its 68% interval, `_low` and
+    `_high`.
 
     Args:
         model: A trained model.
         batches: Events, on the CPU wherever the model is.
         source: Name of the file, for messages.
+        alone: Give the answers without the fields of the events.
 
     Raises:
         ValueError: If the model has no head that answers, or the data are not of its kind.
     """
-    names = tuple(n for n in model.heads if isinstance(model.head(n), Classify | Regress))
-    if not names:
-        raise ValueError(f"this model has no head that answers questions of events; it has: {', '.join(model.heads)}")
+    names = answering(model)
     for batch in batches:
         check_schema(model, batch.schema, source)
         answers = {n: a.cpu() for n, a in model.predict(batch.to(model.prefix.device), names).items()}
+        made: list[str] = []
         for name in names:
             head = model.head(name)
-            if isinstance(head, Classify):
-                batch = _with_scores(batch, head, answers[name])
-            elif isinstance(head, Regress):
-                batch = _with_interval(batch, model.schema.field(head.config.target), head.config.target, answers[name])
-        yield batch
+            assert isinstance(head, Classify | Regress)
+            at = head.config.target.partition(".")[0]
+            for field, values in zip(answer_fields(model, name), _columns(head, answers[name]), strict=True):
+                low, high = (
+                    -math.inf if field.low is None else field.low,
+                    math.inf if field.high is None else field.high,
+                )
+                batch = batch.with_field(at, field, values.clamp(low, high))
+                made.append(f"{at}.{field.name}")
+        yield batch.select(made) if alone else batch
 
 
-def _with_scores(batch: Batch, head: Classify, p_BC: torch.Tensor) -> Batch:
-    at, classes = head.config.target.split(".")[0], head.config.classes
-    if len(classes) == 2:
-        return batch.with_field(at, JET["score"], p_BC[:, 1])
-    for i, name in enumerate(classes):
-        batch = batch.with_field(at, Field(name=f"score_{name}", low=0.0, high=1.0), p_BC[:, i])
-    return batch
+def answering(model: Model) -> tuple[str, ...]:
+    """Names of the heads that answer questions of events.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    names = tuple(n for n in model.heads if isinstance(model.head(n), Classify | Regress))
+    if not names:
+        raise ValueError(f"this model has no head that answers questions of events; it has: {', '.join(model.heads)}")
+    return names
 
 
-def _with_interval(batch: Batch, field: Field, target: str, ends_B3: torch.Tensor) -> Batch:
-    """Prediction and interval in the unit of what was learned, and within its range."""
-    low, high = (-math.inf if field.low is None else field.low, math.inf if field.high is None else field.high)
-    for i, end in enumerate(("pred", "low", "high")):
-        made = Field(name=f"{field.name}_{end}", unit=field.unit, low=field.low, high=field.high)
-        batch = batch.with_field(target.partition(".")[0], made, ends_B3[:, i].clamp(low, high))
-    return batch
+def answer_fields(model: Model, name: str) -> tuple[Field, ...]:
+    """The fields that a head's answer becomes, see `predict`."""
+    head = model.head(name)
+    if isinstance(head, Regress):
+        f = model.schema.field(head.config.target)
+        return tuple(
+            Field(name=f"{f.name}_{end}", unit=f.unit, low=f.low, high=f.high) for end in ("pred", "low", "high")
+        )
+    assert isinstance(head, Classify)
+    rivals = [h for n in model.heads if n != name and isinstance(h := model.head(n), Classify)]
+    taken = {n for h in rivals for n in _score_names(h, "score")}
+    mine = _score_names(head, "score")
+    if taken & set(mine):
+        mine = _score_names(head, f"score_{name}")
+    return tuple(replace(JET["score"], name=path.partition(".")[2]) for path in mine)
+
+
+def _score_names(head: Classify, stem: str) -> list[str]:
+    """Paths of a classifier's scores; of two classes there is one."""
+    at, classes = head.config.target.partition(".")[0], head.config.classes
+    return [f"{at}.{stem}"] if len(classes) == 2 else [f"{at}.{stem}_{c}" for c in classes]
+
+
+def _columns(head: Classify | Regress, answer: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The numbers of these fields: of two classes the second says all."""
+    return answer[:, 1:].unbind(1) if isinstance(head, Classify) and answer.shape[1] == 2 else answer.unbind(1)
 
 
 def _ordered(batch: Batch) -> Batch:

@@ -14,6 +14,7 @@ __all__ = ["FORMATS", "READERS", "open_file"]
 READERS: dict[str, tuple[str, str, str]] = {
     "lpm": ("Parquet", "parquet", "ShardReader"),
     "jetclass2": ("Parquet", "jetclass", "JetClass2Reader"),
+    "lpm-root": ("ROOT", "lpm_root", "TreeReader"),
     "jetclass": ("ROOT", "jetclass", "JetClassReader"),
     "delphes-jets": ("ROOT", "delphes", "DelphesJetsReader"),
     "delphes-events": ("ROOT", "delphes", "DelphesEventsReader"),

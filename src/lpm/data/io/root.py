@@ -21,7 +21,10 @@ from lpm.data.io.base import REMEDY, OnBad, Reader, reason
 from lpm.data.schema import Schema
 from lpm.records.files import atomic_file
 
-__all__ = ["JetsOfCollisionsReader", "RootReader", "branches_of", "tree_of", "write_root"]
+__all__ = ["SCHEMA_KEY", "JetsOfCollisionsReader", "RootReader", "branches_of", "is_integer", "tree_of", "write_root"]
+
+SCHEMA_KEY = "lpm_schema"
+"""Name under which the schema lies beside a tree that lpm wrote."""
 
 Column = tuple[Tensor, Tensor | None]
 """Numbers (N,) as float64, and how many (B,) belong to each entry; None where it is one an entry."""
@@ -183,7 +186,8 @@ def _require_whole(path: Path, size: int) -> None:
 def write_root(path: str | Path, batches: Iterable[Batch], *, schema: Schema, tree: str = "events") -> int:
     """Write events as a ROOT tree, one branch `collection_field` a field. Only a whole file appears under `path`.
 
-    Counts, flags and categories become 32-bit integers, with -1 where the batch holds NaN.
+    The branches of a ragged collection share one counter, `nparticle`, as in the files of the experiments. Counts,
+    flags and categories become 32-bit integers, with -1 where the batch holds NaN.
 
     Args:
         path: The file to write or replace.
@@ -199,7 +203,7 @@ def write_root(path: str | Path, batches: Iterable[Batch], *, schema: Schema, tr
     """
     count = 0
     with atomic_file(path) as part, uproot.recreate(part) as file:
-        file["lpm_schema"] = schema.to_json()
+        file[SCHEMA_KEY] = schema.to_json()
         made = file.mktree(tree, _branch_types(schema))
         for batch in batches:
             if batch.schema != schema:
@@ -211,11 +215,14 @@ def write_root(path: str | Path, batches: Iterable[Batch], *, schema: Schema, tr
 
 
 def _branch_types(schema: Schema) -> dict[str, str]:
-    return {
-        f"{c.name}_{f.name}": ("" if c.single else "var * ") + ("float32" if _is_real(f.kind) else "int32")
-        for c in schema.collections
-        for f in c.fields
-    }
+    out: dict[str, str] = {}
+    for c in schema.collections:
+        kinds = {f.name: "int32" if is_integer(f.kind) else "float32" for f in c.fields}
+        if c.single:
+            out |= {f"{c.name}_{name}": kind for name, kind in kinds.items()}
+        else:
+            out[c.name] = "var * {" + ", ".join(f'"{name}": {kind}' for name, kind in kinds.items()) + "}"
+    return out
 
 
 def _branch_arrays(batch: Batch) -> dict[str, Any]:
@@ -223,16 +230,20 @@ def _branch_arrays(batch: Batch) -> dict[str, Any]:
     for c in batch.schema.collections:
         r = batch.collections[c.name]
         values: NDArray[np.float32] = r.values.detach().cpu().numpy()
+        columns: dict[str, NDArray[Any]] = {}
         for i, f in enumerate(c.fields):
             x: NDArray[Any] = values[:, i]
-            if not _is_real(f.kind):
-                x = np.where(np.isnan(x), -1, x).astype(np.int32)
-            out[f"{c.name}_{f.name}"] = x if c.single else ak.unflatten(x, r.lengths.cpu().numpy())
+            columns[f.name] = np.where(np.isnan(x), -1, x).astype(np.int32) if is_integer(f.kind) else x
+        if c.single:
+            out |= {f"{c.name}_{name}": x for name, x in columns.items()}
+        else:
+            out[c.name] = ak.unflatten(ak.zip(columns), r.lengths.cpu().numpy())
     return out
 
 
-def _is_real(kind: str) -> bool:
-    return kind in ("real", "angle")
+def is_integer(kind: str) -> bool:
+    """Whether a field of that kind is an integer branch of the trees that lpm writes."""
+    return kind not in ("real", "angle")
 
 
 def pick(columns: Mapping[str, Column], name: str) -> Tensor:
