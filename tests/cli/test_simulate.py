@@ -43,6 +43,15 @@ def test_makes_tracks(tmp_path: Path) -> None:
     assert (tmp_path / "tracks" / "part-00000.parquet").is_file()
 
 
+def test_makes_showers(tmp_path: Path) -> None:
+    out = str(tmp_path / "showers.hdf5")
+    code, text, _ = run("calorimeter", out, "--dataset", "2", "-n", "3", "--seed", "1")
+    assert code == 0
+    assert "3 showers, parametrised: Electrons" in text
+    manifest = json.loads(run("calorimeter", str(tmp_path / "b.hdf5"), "-n", "3", "--json")[1])
+    assert manifest["request"]["card"]["dataset"] == "1-photons"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -56,6 +65,11 @@ def test_makes_tracks(tmp_path: Path) -> None:
         (("events", "x", "-n", "1", "--compact"), "compact: is for presets of single jets"),
         (("pid", "x", "-n", "1", "--compact"), "pid: takes --preset, --seed, --resume and --json only"),
         (("pid", "x", "-n", "0"), "at least 1 track"),
+        (("pid", "x", "-n", "1", "--dataset", "2"), "--dataset: is for calorimeter"),
+        (("calorimeter", "x.hdf5", "-n", "0"), "at least 1 shower"),
+        (("calorimeter", "x.parquet", "-n", "1"), "ends in .hdf5"),
+        (("calorimeter", "x.hdf5", "-n", "1", "--dataset", "7"), "no card of calorimeters '7'"),
+        (("calorimeter", "x.hdf5", "-n", "1", "--compact"), "calorimeter: takes --dataset, --seed and --json only"),
         (("pid", "x", "-n", "1", "--preset", "atlas"), "no card of tracks 'atlas'"),
         (("jets", "x", "-n", "1", "--preset", "jet-origin-z", "--pt", "1", "2"), "pt: is for presets of single jets"),
     ],

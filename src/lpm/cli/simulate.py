@@ -15,15 +15,15 @@ from lpm.cli import farm as options
 
 __all__ = ["simulate"]
 
-TASKS = {"jets": "jetclass", "events": "four-tops", "pid": "alice"}
+TASKS = {"jets": "jetclass", "events": "four-tops", "pid": "alice", "calorimeter": "1-photons"}
 """What can be simulated, and the preset unless one is named."""
 
 
 def simulate(
-    task: Annotated[str, typer.Argument(help="What to simulate: jets, events or pid (tracks to be identified).")],
-    out: Annotated[Path, typer.Argument(help="Folder for shards, or one file ending in .parquet.")],
+    task: Annotated[str, typer.Argument(help="What to simulate: jets, events, pid (tracks), calorimeter (showers).")],
+    out: Annotated[Path, typer.Argument(help="Folder for shards, or one file: .parquet; showers .hdf5.")],
     number: Annotated[
-        int, typer.Option("-n", "--number", help="Number of jets, events or tracks, all classes together.")
+        int, typer.Option("-n", "--number", help="Number of jets, events, tracks or showers, all classes together.")
     ],
     preset: Annotated[
         str | None,
@@ -31,6 +31,9 @@ def simulate(
             help="For jets: jetclass (if none is named), top-landscape, quark-gluon, jet-origin-higgs, jet-origin-z; "
             "for events: four-tops; for pid: alice, mismodelled. Or a .toml file like them."
         ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="For calorimeter: 1-photons (if none is named), 1-pions, 2, 3, or a .toml file.")
     ] = None,
     classes: Annotated[str, typer.Option(help="Only these classes, by commas: QCD,Tbqq.")] = "",
     pt: Annotated[tuple[float, float] | None, typer.Option(help="Transverse momentum, MIN MAX in GeV.")] = None,
@@ -69,6 +72,13 @@ def simulate(
     from lpm.sim.card import read_preset
     from lpm.sim.production import Request, plan, produce
 
+    if dataset and task != "calorimeter":
+        raise ValueError(f"--dataset: is for calorimeter; leave it out with {task}")
+    if task == "calorimeter":
+        if preset or classes or pt or detector or compact or resume or on != "local" or dry_run:
+            raise ValueError("calorimeter: takes --dataset, --seed and --json only; all else is in its card")
+        _showers(out, number, dataset or TASKS[task], seed, as_json)
+        return
     preset = preset or TASKS[task]
     if task == "pid":
         if classes or pt or detector or compact or on != "local" or dry_run:
@@ -125,3 +135,22 @@ def _tracks(out: Path, number: int, card: str, seed: int, resume: bool, as_json:
         typer.echo(json.dumps({"out": str(out), **manifest}))
     else:
         typer.echo(f"{out}: {number:,} tracks of {', '.join(manifest['request']['card']['species'])}")
+
+
+def _showers(out: Path, number: int, card: str, seed: int, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lpm.sim.calorimeter_production import produce_showers
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=as_json or not console.is_terminal) as bar:
+        line = bar.add_task("simulating showers", total=number)
+        command = shlex.join(["lpm", *sys.argv[1:]])
+        manifest = produce_showers(
+            number, out, card=card, seed=seed, command=command, done=lambda made: bar.advance(line, made)
+        )
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), **manifest}))
+    else:
+        typer.echo(f"{out}: {number:,} showers, parametrised: {manifest['request']['card']['text']}")
