@@ -9,6 +9,7 @@ import torch
 
 from lpm.data.batch import Batch
 from lpm.data.fields import JET, JETCLASS
+from lpm.data.fine import MASS
 from lpm.data.io import write_batches
 from lpm.model.checkpoint import load
 from lpm.recipes import RECIPES, StartConfig
@@ -25,8 +26,10 @@ FILES = {"config.json", "weights.safetensors", "schema.json", "card.md", "run.js
 
 @pytest.fixture
 def labelled(toy_jets: Callable[..., Batch]) -> Batch:
-    """Jets whose two classes bear names of JetClass, and of partons."""
+    """Jets whose two classes bear names of JetClass, and of partons, with a mass as found and as it should be."""
     batch = toy_jets(400)
+    width = batch.field("particle.deta").mean().abs()
+    batch = batch.with_field("jet", JET["sdmass"], 400 * width).with_field("jet", MASS["mass_factor"], 1 + width)
     field, label = replace(batch.schema.field("jet.label"), labels=JETCLASS), batch.field("jet.label").values
     batch = batch.with_field("jet", JET["parton"], label * JET["parton"].labels.index("g"))
     return batch.with_field("jet", field, label * JETCLASS.index("Tbqq"))

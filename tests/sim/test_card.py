@@ -21,7 +21,7 @@ def test_presets_name_cards_that_exist(name: str) -> None:
         for card in cards:
             assert digest(card, preset.generator)
             assert preset.generator != "pythia" or process(card)
-    if preset.find == "jets":
+    if preset.find in ("jets", "fine"):
         assert preset.pt[0] < preset.pt[1]
         assert preset.margin[0] < 1 < preset.margin[1]
 
@@ -29,10 +29,10 @@ def test_presets_name_cards_that_exist(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('find = "pair"', 'find = "showers"'), "find = 'showers': expected one of jets, pair, objects"),
+        (('find = "pair"', 'find = "showers"'), "find = 'showers': expected one of jets, fine, pair, objects"),
         (('find = "pair"', 'generator = "herwig"\nfind = "pair"'), "generator = 'herwig': expected one of pythia"),
-        (('find = "pair"', ""), "radius: expected with find = 'jets'"),
-        (('find = "pair"', 'find = "pair"\nradius = 0.4'), "radius: expected with find = 'jets' and only there"),
+        (('find = "pair"', ""), "radius: expected with find = 'jets' or 'fine'"),
+        (('find = "pair"', 'find = "pair"\nradius = 0.4'), "radius: expected with find = 'jets' or 'fine'"),
     ],
 )
 def test_bad_presets_are_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lpm.recipes import four_tops, jets, origin, pid, taggers
+from lpm.recipes import fine, four_tops, jets, origin, pid, taggers
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 
 __all__ = ["RECIPES", "DataConfig", "RunConfig", "StartConfig"]
@@ -17,6 +17,7 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "jets.top": jets.top,
     "jets.quark_gluon": jets.quark_gluon,
     "jets.classes": jets.classes,
+    "jets.fine": fine.fine,
     "jets.pfn": taggers.pfn,
     "jets.particle_net": taggers.particle_net,
     "jets.particle_transformer": taggers.particle_transformer,

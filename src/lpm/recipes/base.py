@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lpm.model.model import ModelConfig
+from lpm.tasks.weights import FlattenConfig
 from lpm.train.loop import TrainConfig
 
 __all__ = ["DataConfig", "RunConfig", "StartConfig"]
@@ -22,6 +23,7 @@ class DataConfig:
         longest: Rows of a collection kept of each event.
         limit: Use only so many training events, chosen by the seed; 0 for all. Needs data in memory.
         held: Share held out if `valid` is empty.
+        flatten: Weights to make for the events, after a pass over those of the training; None for none.
     """
 
     train: tuple[str, ...]
@@ -31,6 +33,7 @@ class DataConfig:
     longest: int = 128
     limit: int = 0
     held: float = 0.1
+    flatten: FlattenConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,11 @@ from lpm.data.io import find_files, open_file
 from lpm.data.schema import Schema
 from lpm.data.source import Source
 from lpm.model.heads import AdversaryConfig, ClassifyConfig, RegressConfig
-from lpm.model.heads.base import class_index
+from lpm.model.heads.base import class_mask
 from lpm.model.model import ModelConfig
 from lpm.recipes.base import RunConfig
 from lpm.tasks.jets import SUBSTRUCTURE, observe
+from lpm.tasks.weights import Flatten, FlattenConfig, check
 from lpm.tokens import HybridConfig, QuantisedConfig
 from lpm.train.parallel import World
 
@@ -56,16 +57,18 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
     Raises:
         ValueError: If there are no events, or files differ in the fields that the model reads.
     """
-    c, wanted = config.data, _wanted(config.model)
+    c, wanted = config.data, _wanted(config.model, config.data.flatten)
     options: dict[str, Any] = {"budget": c.budget, "max_rows": c.longest, "max_events": c.most or None}
     train, valid = list(c.train), list(c.valid)
     if batch is None:
         first = find_files(train)[0]
         with open_file(first) as reader:
-            options["columns"] = _columns(config.model, reader.schema)
-            options["prepare"] = _prepare(config.model, reader.schema, first.name)
-    elif prepare := _prepare(config.model, batch.schema, "the events in memory"):
+            options["columns"] = _columns(config.model, reader.schema, c.flatten)
+            options["prepare"] = _prepare(config.model, reader.schema, first.name, c.flatten)
+    elif prepare := _prepare(config.model, batch.schema, "the events in memory", c.flatten):
         batch = prepare(batch)
+    if c.flatten:
+        options, batch = _flattened(c.flatten, train, options, batch)
     ordered = {**options, "shuffle": False, "seed": 0, "epochs": 1}
     far = place.device.type == "cuda"  # copied from pinned memory, and made ready while it computes
     mixed = {**options, "seed": config.seed, "rank": place.rank, "world": place.size, "pin": far}
@@ -103,7 +106,7 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
     return Data(source, lambda: once, lambda: held, len(order))
 
 
-def _columns(model: ModelConfig, schema: Schema) -> list[str]:
+def _columns(model: ModelConfig, schema: Schema, flatten: FlattenConfig | None) -> list[str]:
     """The fields that a model reads or answers, as far as the file has them: nothing else is read from disk."""
     fields = []
     for name, t in model.tokenizers.items():
@@ -112,7 +115,7 @@ def _columns(model: ModelConfig, schema: Schema) -> list[str]:
     fields += model.kinematics
     if model.condition:
         fields.append(model.condition.field)
-    fields += _targets(model).values()
+    fields += [*_targets(model).values(), *_weights(model), *(flatten.paths if flatten else ())]
     return [f for f in dict.fromkeys(fields) if f in schema]
 
 
@@ -123,12 +126,23 @@ def _targets(model: ModelConfig) -> dict[str, str]:
     }
 
 
-def _prepare(model: ModelConfig, schema: Schema, source: str) -> Callable[[Batch], Batch] | None:
+def _weights(model: ModelConfig) -> tuple[str, ...]:
+    """The fields by which heads weigh events."""
+    heads = [h for h in model.heads.values() if isinstance(h, ClassifyConfig | RegressConfig)]
+    return tuple(dict.fromkeys(h.weight for h in heads if h.weight))
+
+
+def _prepare(
+    model: ModelConfig, schema: Schema, source: str, flatten: FlattenConfig | None
+) -> Callable[[Batch], Batch] | None:
     """What adds the observables of jets that heads answer and the data do not hold; None if nothing is missing.
 
     Raises:
         ValueError: If anything else is missing: a head that is never told an answer would give one nevertheless.
     """
+    for path in (*(w for w in _weights(model) if not flatten or w != flatten.to), *(flatten.paths if flatten else ())):
+        if path not in schema:
+            raise ValueError(f"{source}: has no {path}, by which events are weighed; it has {', '.join(schema.paths)}")
     missing = {head: target for head, target in _targets(model).items() if target not in schema}
     if not missing:
         return None
@@ -139,14 +153,50 @@ def _prepare(model: ModelConfig, schema: Schema, source: str) -> Callable[[Batch
     raise ValueError(f"{source}: has no {target}, which head {head!r} is to learn; it has {', '.join(schema.paths)}")
 
 
-def _wanted(model: ModelConfig) -> Callable[[Batch], Tensor] | None:
-    """Which events can teach, if all heads classify: those whose class one of them knows."""
-    heads = [h for h in model.heads.values() if isinstance(h, ClassifyConfig)]
-    if len(heads) < len(model.heads):
+def _flattened(
+    flatten: FlattenConfig, train: list[str], options: dict[str, Any], batch: Batch | None
+) -> tuple[dict[str, Any], Batch | None]:
+    """The options with weights made in addition, or the events in memory with their weights."""
+    if batch is not None:
+        return options, Flatten(flatten).fit([batch])(batch)
+    plain = Source(train, columns=flatten.paths, shuffle=False, seed=0, epochs=1, budget=options["budget"])
+    before, after = options["prepare"], Flatten(flatten).fit(plain)
+    return {**options, "prepare": (lambda b: after(before(b))) if before else after}, None
+
+
+def _wanted(model: ModelConfig, flatten: FlattenConfig | None) -> Callable[[Batch], Tensor] | None:
+    """Which events can teach: all, or where all heads classify, those whose class one of them knows.
+
+    On the way, events that a head must refuse are refused: of a class outside its tree, of an impossible weight.
+    """
+    heads, made = {n: h for n, h in model.heads.items() if isinstance(h, ClassifyConfig)}, flatten and flatten.to
+    strict, weights = [h for h in heads.values() if h.strict], [w for w in _weights(model) if w != made]
+    any_class = len(heads) < len(model.heads)
+    if any_class and not strict and not weights:
         return None
 
     def known(batch: Batch) -> Tensor:
-        answers = [class_index(batch, h.target, h.classes, h.groups) >= 0 for h in heads]
-        return torch.stack(answers).any(0)
+        for path in weights:
+            check(batch, path)
+        answers = {n: class_mask(batch, h.target, h.classes, h.groups).any(1) for n, h in heads.items()}
+        for name, head in heads.items():
+            if head.strict:
+                _refuse(batch, name, head, answers[name])
+        if any_class:
+            return torch.ones(len(batch), dtype=torch.bool)
+        return torch.stack(list(answers.values())).any(0)
 
     return known
+
+
+def _refuse(batch: Batch, name: str, head: ClassifyConfig, known: Tensor) -> None:
+    """Raise if an event has a label that counts as no class of a strict head."""
+    values = batch.field(head.target).values
+    outside = values.isfinite() & ~known
+    if bool(outside.any()):
+        labels = batch.schema.field(head.target).labels
+        found = sorted({labels[int(v)] for v in values[outside].tolist()})
+        raise ValueError(
+            f"{head.target}: {int(outside.sum()):,} events are {', '.join(found)}, which head {name!r} knows no class "
+            "for; say in its groups what they count as, or leave them out"
+        )

@@ -50,9 +50,9 @@ CARDS = Path(__file__).parent / "cards"
 Generator = Literal["pythia", "sherpa", "lhe"]
 """Where hard events come from: Pythia itself, Sherpa, or Les Houches files of any other generator."""
 
-Find = Literal["jets", "pair", "objects"]
-"""What is looked for in each event: large or small anti-kT `jets`; the `pair` of jets of an e+ e- collision; all
-`objects` of the event, jets, leptons, photons and missing momentum."""
+Find = Literal["jets", "fine", "pair", "objects"]
+"""What is looked for in each event: large or small anti-kT `jets`, or such with `fine` labels; the `pair` of jets of an
+e+ e- collision; all `objects` of the event, jets, leptons, photons and missing momentum."""
 
 
 def _bin(edges: tuple[float, ...], eta: Array) -> NDArray[np.int64]:
@@ -274,7 +274,7 @@ class Preset:
             Pythia, run cards of Sherpa, or paths of `.lhe` files, as `generator` says.
         settings: Further lines for the generator.
         weights: Share of each class in the sample, on any scale; 1 for a class that is not named.
-        radius: Radius parameter of anti-kT. This and the following are for `jets` alone, and needed there.
+        radius: Radius parameter of anti-kT. This and the following are for `jets` and `fine` alone, and needed there.
         pt: Range of the transverse momentum of jets in GeV.
         eta_max: Largest absolute pseudorapidity (or rapidity, see `rapidity`) of jets.
         rapidity: Whether `eta_max` cuts on rapidity.
@@ -305,8 +305,8 @@ class Preset:
                 raise ValueError(f"{name} = {said!r}: expected one of {', '.join(get_args(known))}")
         cuts = {"radius": self.radius, "pt": self.pt[1], "eta_max": self.eta_max, "margin": self.margin[1]}
         for name, value in cuts.items():
-            if (self.find == "jets") != (value > 0):
-                raise ValueError(f"{name}: expected with find = 'jets' and only there; find is {self.find!r}")
+            if (self.find in ("jets", "fine")) != (value > 0):
+                raise ValueError(f"{name}: expected with find = 'jets' or 'fine', only there; find is {self.find!r}")
 
 
 def _names(folder: str, suffix: str) -> list[str]:

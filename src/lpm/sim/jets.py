@@ -22,7 +22,7 @@ from lpm.physics.substructure import observables
 from lpm.sim.detector import Objects
 from lpm.sim.pythia import NEUTRINOS, Partons, totals
 
-__all__ = ["DECAYS", "SCHEMA", "Selection", "cluster", "find_jets", "in_event", "match", "print_banner", "wrap"]
+__all__ = ["DECAYS", "SCHEMA", "Jets", "Selection", "cluster", "find_jets", "in_event", "match", "print_banner", "wrap"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -62,7 +62,7 @@ class Selection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Jets:
+class Jets:
     """J jets: their momenta, and the rows of their constituents one jet after the other."""
 
     event: Index
@@ -75,20 +75,24 @@ class _Jets:
 
     @property
     def pt(self) -> Array:
+        """(J,) transverse momentum in GeV."""
         return np.hypot(self.px, self.py)
 
     @property
     def eta(self) -> Array:
+        """(J,) pseudorapidity."""
         return np.arcsinh(self.pz / np.maximum(self.pt, 1e-12))
 
     @property
     def phi(self) -> Array:
+        """(J,) azimuth in rad."""
         return np.arctan2(self.py, self.px)
 
-    def take(self, index: NDArray[np.bool_]) -> _Jets:
+    def take(self, index: NDArray[np.bool_]) -> Jets:
+        """The jets at the given rows."""
         keep = np.repeat(index, self.lengths)
         columns = {n: vars(self)[n][index] for n in ("event", "px", "py", "pz", "energy", "lengths")}
-        return _Jets(**columns, rows=self.rows[keep])
+        return Jets(**columns, rows=self.rows[keep])
 
 
 def find_jets(objects: Objects, partons: Partons, size: int, label: str, selection: Selection) -> Batch:
@@ -125,7 +129,7 @@ def find_jets(objects: Objects, partons: Partons, size: int, label: str, selecti
     return Batch.build(SCHEMA, tensors, {"particle": lengths})
 
 
-def cluster(objects: Objects, size: int, selection: Selection) -> _Jets:
+def cluster(objects: Objects, size: int, selection: Selection) -> Jets:
     """Anti-kT jets that pass the cuts.
 
     Raises:
@@ -154,7 +158,7 @@ def cluster(objects: Objects, size: int, selection: Selection) -> _Jets:
     rows = rows[np.lexsort((-objects.pt[rows], of_jet))]
     total = {n: totals(of_jet, v[rows], len(event)) for n, v in (("px", px), ("py", py), ("pz", pz))}
     energy = totals(of_jet, objects.energy[rows], len(event))
-    jets = _Jets(event=event, **total, energy=energy, rows=rows, lengths=lengths)
+    jets = Jets(event=event, **total, energy=energy, rows=rows, lengths=lengths)
     position = jets.eta
     if selection.rapidity:
         position = np.arctanh(np.clip(jets.pz / np.maximum(jets.energy, 1e-12), -1 + 1e-12, 1 - 1e-12))

@@ -31,10 +31,11 @@ from lpm.data.io.parquet import ShardReader, write_batches
 from lpm.data.schema import Schema
 from lpm.records.files import atomic_file, locked
 from lpm.records.hashing import hash_json
-from lpm.sim import jets, objects, pair
+from lpm.sim import fine, jets, objects, pair
 from lpm.sim.card import Detector, Find, Preset, digest, hard_file, process, read_detector, read_preset
 from lpm.sim.compact import compact
 from lpm.sim.detector import Objects, reconstruct
+from lpm.sim.fine import find_fine
 from lpm.sim.jets import Selection, find_jets
 from lpm.sim.objects import find_objects
 from lpm.sim.pair import find_pair
@@ -45,6 +46,7 @@ __all__ = ["MANIFEST", "Request", "plan", "produce", "simulate_chunk"]
 
 KINDS: dict[Find, tuple[Schema, tuple[str, ...]]] = {
     "jets": (jets.SCHEMA, JETCLASS),
+    "fine": (fine.SCHEMA, tuple(fine.PROCESSES)),
     "pair": (pair.SCHEMA, pair.CLASSES),
     "objects": (objects.SCHEMA, FOUR_TOPS),
 }
@@ -108,7 +110,7 @@ class Request:
         known = KINDS[preset.find][1]
         if not set(preset.classes) <= set(known):
             raise ValueError(f"preset {self.preset}: its classes must be among {', '.join(known)}")
-        if preset.find != "jets" and (self.pt or self.compact):
+        if (self.pt and preset.find not in ("jets", "fine")) or (self.compact and preset.find != "jets"):
             option = "pt" if self.pt else "compact"
             raise ValueError(f"{option}: is for presets of single jets; leave it out with preset {self.preset}")
         if self.pt and not 0 < self.pt[0] < self.pt[1]:
@@ -183,7 +185,7 @@ def _simulate_card(request: Request, chunk: int, label: str, card: str, count: i
     pt = request.pt or preset.pt
     settings = [
         f"PartonLevel:MPI = {'on' if preset.mpi else 'off'}",
-        *(_window(pt, preset.margin) if preset.find == "jets" else ()),
+        *(_window(pt, preset.margin) if preset.find in ("jets", "fine") else ()),
         *preset.settings,
     ]
     seed = _seed(request, chunk, f"{label}/{card}")
@@ -240,6 +242,8 @@ def _finder(
     if preset.find == "pair":
         return lambda events, seen: find_pair(seen, events.partons, events.size)
     selection = Selection(radius=preset.radius, pt=pt, eta_max=preset.eta_max, rapidity=preset.rapidity)
+    if preset.find == "fine":
+        return lambda events, seen: find_fine(seen, events, label, selection)
     return lambda events, seen: find_jets(seen, events.partons, events.size, label, selection)
 
 

@@ -106,12 +106,21 @@ class Partons:
 
 @dataclass(frozen=True, kw_only=True)
 class Events:
-    """B events: stable particles, hard partons, and the hadrons with a bottom or charm quark that decayed."""
+    """B events.
+
+    Args:
+        size: B.
+        particles: Stable particles.
+        partons: Hard partons.
+        heavy: Hadrons with a bottom or charm quark that decayed.
+        tau_leptons: Electrons and muons from decays of τ leptons.
+    """
 
     size: int
     particles: Particles
     partons: Partons
     heavy: Particles
+    tau_leptons: Particles
 
 
 def totals(group: Index, weight: Array | NDArray[np.bool_], size: int) -> Array:
@@ -195,7 +204,11 @@ def _flatten(record: Any) -> Events:
         event=event[decayed], pdg_id=pdg_id[decayed], **{n: v[decayed] for n, v in momentum.items()},
         x=zero, y=zero, z=zero,
     )  # fmt: skip
-    return Events(size=len(counts), particles=particles, partons=partons, heavy=heavy)
+    parent = pdg_id[mother[stable] + first[event[stable]]]
+    of_tau = (np.abs(parent) == 15) & np.isin(np.abs(particles.pdg_id), (11, 13))
+    return Events(
+        size=len(counts), particles=particles, partons=partons, heavy=heavy, tau_leptons=particles.take(of_tau)
+    )
 
 
 def has_quark(pdg_id: Index, quark: int) -> NDArray[np.bool_]:

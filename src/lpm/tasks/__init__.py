@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lpm.tasks import calorimeter, four_tops, jets, origin, pid
+from lpm.tasks import calorimeter, fine, four_tops, jets, origin, pid
 from lpm.tasks.base import Task
 
 __all__ = ["TASKS", "Task"]
@@ -13,6 +13,7 @@ TASKS: dict[str, Task] = {
         jets.TOP,
         jets.QUARK_GLUON,
         jets.CLASSES,
+        fine.FINE_TASK,
         jets.GENERATION,
         origin.ORIGIN,
         four_tops.SIGNAL_AGAINST_REST,

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lpm.data.batch import Batch
-from lpm.model.heads.base import Head
+from lpm.model.heads.base import Head, weighed
 from lpm.model.layers import zero_linear
 from lpm.model.packing import Hidden
 from lpm.model.view import Streams, View
@@ -29,12 +29,14 @@ class RegressConfig:
         transform: Scale on which the error is Gaussian; its `field` is the name at the end of `target`.
         centre: Typical value on that scale.
         spread: Typical deviation on that scale.
+        weight: Path of the weights of events; None to weigh all alike.
     """
 
     target: str
     transform: Transform
     centre: float = 0.0
     spread: float = 1.0
+    weight: str | None = None
 
     def build(self, width: int, tokenizers: dict[str, Tokenizer]) -> Regress:
         """The head, for a backbone of the given width."""
@@ -55,14 +57,15 @@ class Regress(Head):
         return mean_B, F.softplus(raw_B) + 1e-3
 
     def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
-        """(B,) negative log-likelihood of the standardised, transformed value; 0 where it is not known."""
+        """(B,) negative log-likelihood of the standardised, transformed value, weighed; 0 where it is not known."""
         if self.config.target not in batch.schema:
             return hidden.event.new_zeros(len(batch))
         y_B = (self.config.transform(batch.field(self.config.target).values) - self.config.centre) / self.config.spread
         mean_B, std_B = self._normal(hidden)
         known_B = y_B.isfinite()
         pull_B = (torch.where(known_B, y_B, mean_B.detach()) - mean_B) / std_B
-        return torch.where(known_B, 0.5 * pull_B**2 + std_B.log() + 0.5 * math.log(2 * math.pi), 0.0)
+        loss_B = torch.where(known_B, 0.5 * pull_B**2 + std_B.log() + 0.5 * math.log(2 * math.pi), 0.0)
+        return weighed(loss_B, batch, self.config.weight)
 
     @torch.no_grad()
     def predict(self, hidden: Hidden, streams: Streams) -> Float[Tensor, "B 3"]:
