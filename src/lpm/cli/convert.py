@@ -57,7 +57,8 @@ def convert(
     """Convert ROOT, HDF5, Parquet, npz and CSV files to Parquet shards with a schema.
 
     OUT ending in .parquet makes one shard, in .h5 or .csv one file for other programs, any other name a folder of
-    shards, by several processes or a cluster (--on).
+    shards, by several processes or a cluster (--on). A trained RUN and OUT ending in .onnx make a model for other
+    programs.
     There, a file that cannot be converted does not stop the others, and the same command given again converts what is
     missing or has changed.
 
@@ -72,6 +73,14 @@ def convert(
     if len(paths) < 2:
         raise ValueError("expected SRC… OUT: at least one source and where to write; got one path")
     *sources, out = paths
+    if out.suffix == ".onnx":
+        from lpm.model.export import export
+
+        if len(sources) != 1:
+            raise ValueError(f"expected RUN {out.name}: a run, or name of a shipped model; got {len(sources)} sources")
+        made = export(sources[0], out)
+        typer.echo(json.dumps(made) if as_json else f"wrote {out}, inputs {made['inputs']}, outputs {made['outputs']}")
+        return
     if workers is None:
         size = 0 if out.suffix in SINGLE else sum(path.stat().st_size for path in find_files(sources))
         workers = min(os.cpu_count() or 1, 1 + size // WORTH)
@@ -88,7 +97,7 @@ def convert(
     with options.failures_shown(as_json), _progress(sources, quiet=as_json) as show:
         result = run(
             sources, out, format=format_, on_bad=on_bad.value, events=events, shard_events=shard_events, tree=tree,
-            progress=show, farm=farm,
+            progress=show, farm=farm, tell=lambda text: typer.echo(text, err=True),
         )  # fmt: skip
     if croissant:
         from lpm.data.io import open_file

@@ -3,7 +3,7 @@
 Pre-norm blocks with RMSNorm, QK-norm and SwiGLU (or GELU), on packed sequences. No positional encoding: rows are a set,
 and in a causal view the order shows itself.
 
-Shapes: S packed positions, D width, H heads, E head width, A rows already in the cache.
+Shapes: S packed positions, D width, H heads, E head width, A rows already in the cache; B events padded to L positions.
 """
 
 from __future__ import annotations
@@ -145,6 +145,13 @@ class Block(nn.Module):
         out: Tensor = x_SD + self.drop(self._mlp(x_SD))
         return out
 
+    def padded(self, x_BLD: Float[Tensor, "B L D"], mask: Float[Tensor, "B _ _ L"]) -> Float[Tensor, "B L D"]:
+        """As `forward` for padded events; `mask` is added to the attention logits, minus infinity at padding."""
+        q, k, v = self._qkv(x_BLD).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+        x_BLD = x_BLD + self.out(y)
+        return x_BLD + self._mlp(x_BLD)
+
     def step(
         self,
         x_BD: Float[Tensor, "B D"],
@@ -212,6 +219,14 @@ class Backbone(nn.Module):
         for block in self.blocks:
             x_SD = block(x_SD, plan, causal, bias)
         out: Tensor = self.norm(x_SD)
+        return out
+
+    def padded(self, x_BLD: Float[Tensor, "B L D"], mask: Float[Tensor, "B _ _ L"]) -> Float[Tensor, "B L D"]:
+        """As `forward` for padded events, for programs that know no packed ones; see `Block.padded`."""
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            x_BLD = block.padded(x_BLD, mask)
+        out: Tensor = self.norm(x_BLD)
         return out
 
     def operations(self, lengths: Int[Tensor, " B"], causal: bool) -> int:

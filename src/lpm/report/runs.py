@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from lpm.metrics.estimate import Estimate
 from lpm.records.run import read
+from lpm.report.explain import explanations
 from lpm.report.figures import curves, displays, distributions, training
 from lpm.report.names import title_of
 from lpm.report.page import Page
@@ -27,19 +28,22 @@ __all__ = ["report_events", "report_runs"]
 _HEADLINES = ("auc", "accuracy", "rejection", "c2st", "fpd")
 
 
-def report_runs(folders: Sequence[Path], *, title: str = "") -> Page:
+def report_runs(
+    folders: Sequence[Path], *, title: str = "", more: Callable[[Path], Sequence[Event]] = lambda folder: ()
+) -> Page:
     """The page of one or more run folders.
 
     Args:
         folders: Folders with a `run.jsonl`.
         title: Heading; made from the recipes if empty.
+        more: Further events of the run in a folder, made for this page and not recorded.
 
     Raises:
         ValueError: If there is no folder, or one holds no readable record.
     """
     if not folders:
         raise ValueError("expected at least one run folder; name those to report")
-    return report_events({_name(f, folders): read(Path(f)) for f in folders}, title=title)
+    return report_events({_name(f, folders): [*read(Path(f)), *more(Path(f))] for f in folders}, title=title)
 
 
 def report_events(runs: Mapping[str, Sequence[Event]], *, title: str = "") -> Page:
@@ -57,7 +61,9 @@ def report_events(runs: Mapping[str, Sequence[Event]], *, title: str = "") -> Pa
     found = [Recorded.of(name, events) for name, events in runs.items()]
     page = Page(title or ", ".join(r.name for r in found), _subtitle(found))
     _tiles(page, found)
-    for add in (_metrics, _generation, curves, distributions, displays, training, _energy, _provenance):
+    for add in (
+        _metrics, _generation, explanations, curves, distributions, displays, training, _energy, _provenance
+    ):  # fmt: skip
         add(page, found)
     return page
 

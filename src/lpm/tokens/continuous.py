@@ -9,7 +9,7 @@ share in the sum over its event, and the length of a vector of two fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -149,6 +149,53 @@ class Continuous(Tokenizer):
             derived = self._standard(self._derived(batch), slice(len(self.names), None))
             features = torch.cat([features, derived.nan_to_num(0.0)], 1)
         return Tokens(rows.offsets, features=features)
+
+    def padded(self, columns: Mapping[str, Tensor], valid: Tensor) -> Tensor:
+        """Features (B, L, width) of padded events, for programs that know no packed ones; equal to those of `encode`.
+
+        Args:
+            columns: {field: (B, L)} raw values; anything finite at padding.
+            valid: (B, L) True where a row exists.
+        """
+        own = self._own(torch.stack([columns[n] for n in self.names], -1).flatten(0, 1))
+        if self.width == sum(self.sizes):
+            return own.unflatten(0, valid.shape)
+        c, derived = self.config, []
+        for name in c.shares:
+            x = torch.where(valid, columns[name], 0.0).double()
+            whole = x.sum(1, keepdim=True)
+            derived.append((x / torch.where(whole > 0, whole, 1.0)).clamp_min(1e-8).log().to(self.mean.dtype))
+        derived += [torch.hypot(columns[a], columns[b]) for a, b in c.lengths]
+        more = self._standard(torch.stack(derived, -1), slice(len(self.names), None)).nan_to_num(0.0)
+        return torch.cat([own.unflatten(0, valid.shape), more], -1)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Names of what the features tell: fields, then shares and lengths."""
+        c = self.config
+        return (*self.names, *(f"share of {n}" for n in c.shares), *(f"length of {a}, {b}" for a, b in c.lengths))
+
+    def by_field(self, features: Tensor) -> Tensor:
+        """Sums (N, len(told)) of the (N, width) features that tell the same, those of the classes of a category."""
+        sizes = [*self.sizes, *[1] * (self.width - sum(self.sizes))]
+        return torch.stack([part.sum(1) for part in features.split(sizes, 1)], 1)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Names of what the features tell: fields, then shares and lengths."""
+        c = self.config
+        return (*self.names, *(f"share of {n}" for n in c.shares), *(f"length of {a}, {b}" for a, b in c.lengths))
+
+    def by_field(self, features: Tensor) -> Tensor:
+        """Sums (N, len(told)) of the (N, width) features that tell the same, those of the classes of a category."""
+        sizes = [*self.sizes, *[1] * (self.width - sum(self.sizes))]
+        return torch.stack([part.sum(1) for part in features.split(sizes, 1)], 1)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of all fields that it reads."""
+        c = self.config
+        return tuple(dict.fromkeys([*self.names, *c.shares, *(n for pair in c.lengths for n in pair)]))
 
     def decode(self, tokens: Tokens, generator: torch.Generator | None = None) -> Ragged:
         """Values (T, fields); exact up to rounding and clipping."""

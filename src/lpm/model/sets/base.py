@@ -5,7 +5,7 @@ offsets, and give hidden states with the meaning of `lpm.model.packing.Hidden`, 
 the training loop know of no difference between them. To add one: a frozen `XConfig(SetConfig)` and `X(SetBackbone)` in
 a file of its own, and one line in `lpm.model.sets`.
 
-Shapes: T rows of the collection, F features, D width, B events.
+Shapes: T rows of the collection, F features, D width, B events, L rows of the longest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lpm.data.batch import Batch
@@ -158,3 +158,28 @@ class SetBackbone(nn.Module):
             species_T: What each row is, as `species` says; None if the backbone does not ask.
         """
         raise NotImplementedError
+
+    def padded(
+        self,
+        features_BLF: Float[Tensor, "B L F"],
+        momenta_BL4: Float[Tensor, "B L 4"],
+        valid_BL: Bool[Tensor, "B L"],
+        token_1D: Float[Tensor, "1 D"],
+        species_BL: Int[Tensor, "B L"] | None = None,
+    ) -> Float[Tensor, "B D"]:
+        """States (B, D) of padded events, for programs that know no packed ones; equal to those of `forward`.
+
+        Args:
+            features_BLF: As in `forward`; anything finite at padding, and likewise the following.
+            momenta_BL4: As in `forward`.
+            valid_BL: True where a row exists.
+            token_1D: As in `forward`.
+            species_BL: As in `forward`.
+
+        Raises:
+            ValueError: If this backbone cannot.
+        """
+        name = type(self).__name__
+        raise ValueError(
+            f"{name} has no form for padded events; take a Particle Transformer, Deep Sets or the plain body"
+        )

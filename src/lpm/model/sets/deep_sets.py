@@ -5,7 +5,7 @@ r"""Deep Sets for particles, the Particle Flow Network (Komiske, Metodiev, Thale
 Any function of a set has this form if the sum is wide enough (Zaheer et al., arXiv 1703.06114). No particle looks at
 another one, which makes this the fastest of the set backbones and the baseline of all of them.
 
-Shapes: T rows, F features, D width, B events.
+Shapes: T rows, F features, D width, B events, L rows of the longest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lpm.data.batch import Ragged
@@ -85,3 +85,16 @@ class DeepSets(SetBackbone):
         """Hidden states (T, D), each that of a set which holds this row alone, and (B, D) of the events."""
         x_TC = self.each(features_TF)
         return self.whole(x_TC) + token_1D, self.whole(Ragged(x_TC, offsets).sum()) + token_1D
+
+    def padded(
+        self,
+        features_BLF: Float[Tensor, "B L F"],
+        momenta_BL4: Float[Tensor, "B L 4"],
+        valid_BL: Bool[Tensor, "B L"],
+        token_1D: Float[Tensor, "1 D"],
+        species_BL: Int[Tensor, "B L"] | None = None,
+    ) -> Float[Tensor, "B D"]:
+        """See `SetBackbone.padded`."""
+        x_BLC = self.each(features_BLF) * valid_BL[..., None]
+        out: Tensor = self.whole(x_BLC.sum(1)) + token_1D
+        return out

@@ -12,7 +12,7 @@ triangle of its square, row by row. An event of n particles has n (n + 1) / 2 pa
 The order of operations is that of `weaver`, to the last bit where cancellation matters: the squared mass of two nearly
 collinear particles, computed in single precision from energies, is rounding noise, and trained weights expect it.
 
-Shapes: S packed particles, P pairs, K terms of a pair, G events of one bucket, L its longest, H heads.
+Shapes: S packed particles, P pairs, K terms of a pair, G events of one bucket, L its longest, H heads, B padded events.
 """
 
 from __future__ import annotations
@@ -207,6 +207,16 @@ class Interactions(nn.Module):
         layers = self._folded()
         for x_KP in parts:
             yield torch.cat([_pass(part.T, layers) for part in torch.split(x_KP, CHUNK, 1)])
+
+    def padded(self, x_KBLL: Float[Tensor, "K B L L"]) -> Float[Tensor, "B H L L"]:
+        """Numbers of all pairs of padded events, in evaluation; of the two orders of a pair that of `triangles`.
+
+        Args:
+            x_KBLL: Terms of all pairs, row after column.
+        """
+        _, b, n, _ = x_KBLL.shape
+        y_BHLL = _pass(x_KBLL.flatten(1).T, self._folded()).reshape(b, n, n, -1).permute(0, 3, 1, 2)
+        return y_BHLL.tril() + y_BHLL.tril(-1).mT
 
     def _trained(self, x_PK: Tensor) -> Tensor:
         """Normalised with the statistics of these pairs, which the running ones follow."""

@@ -10,7 +10,8 @@ padding: events are sorted by length and taken in buckets, rows are packed, and 
 padded, to the longest event of the bucket. Batch norms see real particles only; that of the features counts, in the
 training of `weaver`, the zeros of the padding among the particles.
 
-Shapes: T particles, F features, D width, B events, H heads, E head width; G, L and R of a bucket as in `buckets`.
+Shapes: T particles, F features, D width, B events, H heads, E head width; G, L and R of a bucket as in `buckets`; L
+rows of the longest of padded events.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lpm.model.layers import Dropout
@@ -124,6 +125,13 @@ class Block(_Weights):
             y_GLHE = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_HGLL.transpose(0, 1)).transpose(1, 2)
         return self._rest(x_RD, bucket.unpad(y_GLHE.flatten(2)))
 
+    def padded(self, x_BLD: Float[Tensor, "B L D"], bias_BHLL: Float[Tensor, "B H L L"]) -> Float[Tensor, "B L D"]:
+        """The same of padded events, in evaluation."""
+        rows = x_BLD.flatten(0, 1)
+        q, k, v = self.qkv(self.norm_in(x_BLD)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        y_BLHE = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_BHLL).transpose(1, 2)
+        return self._rest(rows, y_BLHE.flatten(2).flatten(0, 1)).view_as(x_BLD)
+
 
 class ClassBlock(_Weights):
     """A block in which class tokens look at themselves and at the particles of their event, which stay as they are.
@@ -136,15 +144,28 @@ class ClassBlock(_Weights):
         self, token_GD: Float[Tensor, "G D"], bucket: Bucket, x_RD: Float[Tensor, "R D"]
     ) -> Float[Tensor, "G D"]:
         """States of the class tokens."""
-        u_GLD = torch.cat([self.norm_in(token_GD)[:, None], bucket.pad(self.norm_in(x_RD))], 1)
-        wq, wk, wv = self.qkv.weight.view(3, self.heads, -1, u_GLD.shape[2])
-        bq, _, bv = self.qkv.bias.view(3, self.heads, -1)
-        q_GHE = torch.einsum("gd,hed->ghe", token_GD, wq) + bq
-        q_GHD = torch.einsum("ghe,hed->ghd", q_GHE, wk) * wk.shape[1] ** -0.5
-        padding_GL = torch.arange(-1, bucket.longest, device=u_GLD.device) >= bucket.lengths[:, None]
-        seen_GHL = (q_GHD @ u_GLD.mT).masked_fill(padding_GL[:, None], float("-inf")).softmax(-1)
-        y_GHE = torch.einsum("ghd,hed->ghe", seen_GHL @ u_GLD, wv) + bv
+        padding_GL = torch.arange(bucket.longest, device=x_RD.device) >= bucket.lengths[:, None]
+        return self.look(token_GD, bucket.pad(self.norm_in(x_RD)), padding_GL)
+
+    def look(
+        self, token_GD: Float[Tensor, "G D"], rows_GLD: Float[Tensor, "G L D"], padding_GL: Bool[Tensor, "G L"]
+    ) -> Float[Tensor, "G D"]:
+        """States of the class tokens that see themselves and padded particles behind their norm."""
+        u_GLD = torch.cat([self.norm_in(token_GD)[:, None], rows_GLD], 1)
+        _, _, wv = self.qkv.weight.view(3, self.heads, -1, u_GLD.shape[2])
+        bv = self.qkv.bias.view(3, self.heads, -1)[2]
+        y_GHE = torch.einsum("ghd,hed->ghe", self.weights(token_GD, u_GLD, padding_GL) @ u_GLD, wv) + bv
         return self._rest(token_GD, y_GHE.flatten(1))
+
+    def weights(
+        self, token_GD: Float[Tensor, "G D"], u_GLD: Float[Tensor, "G _ D"], padding_GL: Bool[Tensor, "G L"]
+    ) -> Float[Tensor, "G H _"]:
+        """How much each class token looks at itself, first, and at each particle: adds up to 1."""
+        wq, wk, _ = self.qkv.weight.view(3, self.heads, -1, u_GLD.shape[2])
+        q_GHE = torch.einsum("gd,hed->ghe", token_GD, wq) + self.qkv.bias.view(3, self.heads, -1)[0]
+        q_GHD = torch.einsum("ghe,hed->ghd", q_GHE, wk) * wk.shape[1] ** -0.5
+        hidden_GL = F.pad(padding_GL, (1, 0))
+        return (q_GHD @ u_GLD.mT).masked_fill(hidden_GL[:, None], float("-inf")).softmax(-1)
 
 
 class ParticleTransformer(SetBackbone):
@@ -206,6 +227,37 @@ class ParticleTransformer(SetBackbone):
             bodies.append(x_RD)
             events.append(event_GD)
         return torch.cat(bodies)[sorted_.rows.argsort()], torch.cat(events)[sorted_.events.argsort()]
+
+    def padded(
+        self,
+        features_BLF: Float[Tensor, "B L F"],
+        momenta_BL4: Float[Tensor, "B L 4"],
+        valid_BL: Bool[Tensor, "B L"],
+        token_1D: Float[Tensor, "1 D"],
+        species_BL: Int[Tensor, "B L"] | None = None,
+    ) -> Float[Tensor, "B D"]:
+        """See `SetBackbone.padded`."""
+        size = valid_BL.shape
+        x_BLD = self.embed(self.norm_features(features_BLF.flatten(0, 1))).unflatten(0, size)
+        p_7BL = kinematics(momenta_BL4.flatten(0, 1)).unflatten(1, size)
+        a_7P, b_7P = (p.expand(-1, -1, size[1], size[1]).flatten(1) for p in (p_7BL[..., None], p_7BL[:, :, None]))
+        kinds: tuple[Tensor | None, Tensor | None] = (None, None)
+        if species_BL is not None:
+            square = (*size, size[1])
+            kinds = species_BL[..., None].expand(square).flatten(), species_BL[:, None].expand(square).flatten()
+        terms_KBLL = describe(a_7P, b_7P, self.config.physics, *kinds).unflatten(1, (*size, size[1]))
+        # An event without particles looks somewhere, and at nothing.
+        seen_BL = valid_BL | (torch.arange(size[1], device=valid_BL.device) == 0)
+        bias_BHLL = self.interactions.padded(terms_KBLL).masked_fill(~seen_BL[:, None, None], float("-inf"))
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            x_BLD = block.padded(x_BLD, bias_BHLL)
+        token_BD = token_1D.expand(size[0], -1)
+        for block in self.class_blocks:
+            assert isinstance(block, ClassBlock)
+            token_BD = block.look(token_BD, block.norm_in(x_BLD), ~valid_BL)
+        out: Tensor = self.norm(token_BD)
+        return out
 
     def _bucket(self, x_RD: Tensor, bucket: Bucket, y_PH: Tensor, token_1D: Tensor) -> tuple[Tensor, Tensor]:
         if bucket.longest:
