@@ -38,6 +38,7 @@ def predict(
     from lpm.data.io.parquet import write_batches
     from lpm.model.checkpoint import load
     from lpm.recipes.apply import predict as answers
+    from lpm.recipes.calibrate import read_calibrations
     from lpm.train.parallel import world
 
     if out.suffix not in (".parquet", ".root"):
@@ -54,7 +55,9 @@ def predict(
                 "leave out --friend"
             )
         model.to(place.device)
-        found = answers(model, reader.batches(size=batch), data, alone=friend)
+        found = answers(
+            model, reader.batches(size=batch), data, alone=friend, calibrations=read_calibrations(run)
+        )  # fmt: skip
         total = (len(reader) + batch - 1) // batch
         shown = iter(track(found, "predict", total=total, console=Console(stderr=True), disable=quiet, transient=True))
         first = next(shown, None)

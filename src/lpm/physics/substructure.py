@@ -23,7 +23,7 @@ from torch import Tensor
 from lpm.physics.clustering import Objects, recombine
 from lpm.physics.kinematics import cartesian, wrap_phi
 
-__all__ = ["axes", "girth", "jet_mass", "observables", "soft_drop_mass", "subjettiness"]
+__all__ = ["axes", "chunks", "girth", "jet_mass", "observables", "soft_drop_mass", "subjettiness"]
 
 CHUNK = 1024
 """Jets clustered together: enough to hide the cost of a step, few enough to stay in cache."""
@@ -94,7 +94,7 @@ def subjettiness(
         (B, n_max) values for 1 to n_max axes; 0 where a jet has no more particles than axes.
     """
     out = torch.zeros(len(lengths), n_max)
-    for rows, index, mask, count in _chunks(lengths):
+    for rows, index, mask, count in chunks(lengths):
         pt_BT, eta_BT, phi_BT = (torch.where(mask, x.double()[index], 0.0) for x in (pt, deta, dphi))
         total = (pt_BT.sum(1) * radius).clamp_min(1e-30)
         for n, (axis_eta, axis_phi) in axes(Objects(pt_BT, eta_BT, phi_BT), count, n_max).items():
@@ -146,7 +146,7 @@ def soft_drop_mass(p4: Tensor, lengths: Tensor, z_cut: float = 0.1, beta: float 
         (B,) masses in GeV; that of one particle if no branching passes, 0 for an empty jet.
     """
     out = torch.zeros(len(lengths))
-    for rows, index, mask, count in _chunks(lengths):
+    for rows, index, mask, count in chunks(lengths):
         momenta = torch.where(mask[..., None], p4.double()[index], 0.0)
         out[rows] = _soft_drop(Objects.from_momenta(momenta), count, z_cut, beta, radius).float()
     return out
@@ -176,7 +176,7 @@ def _soft_drop(o: Objects, lengths: Tensor, z_cut: float, beta: float, radius: f
     return torch.where(passed, mass, leaf.gather(1, slot[:, None])[:, 0]) if leaf.shape[1] else mass
 
 
-def _chunks(lengths: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+def chunks(lengths: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Jets by falling size: rows (B,), indices of their particles (B, T), mask (B, T) and lengths (B,)."""
     order = torch.argsort(lengths, descending=True, stable=True)
     start = lengths.cumsum(0) - lengths

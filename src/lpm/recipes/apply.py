@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from lpm.data.batch import Batch, Ragged
 from lpm.data.fields import JET
 from lpm.data.schema import Field
+from lpm.metrics.calibration import Calibration
 from lpm.model import flow_sample, sample
 from lpm.model.checkpoint import check_schema
 from lpm.model.flow_sample import FlowSampleConfig
@@ -64,7 +65,14 @@ def sample_jets(
         yield describe(_ordered(batch))
 
 
-def predict(model: Model, batches: Iterable[Batch], source: str, *, alone: bool = False) -> Iterator[Batch]:
+def predict(
+    model: Model,
+    batches: Iterable[Batch],
+    source: str,
+    *,
+    alone: bool = False,
+    calibrations: Mapping[str, Calibration] | None = None,
+) -> Iterator[Batch]:
     """The events of a file with a model's answers beside them.
 
     A classifier of two classes adds `jet.score`, the probability of the second; of more classes, `jet.score_<class>`
@@ -77,6 +85,7 @@ def predict(model: Model, batches: Iterable[Batch], source: str, *, alone: bool 
         batches: Events, on the CPU wherever the model is.
         source: Name of the file, for messages.
         alone: Give the answers without the fields of the events.
+        calibrations: {classifier: what makes its scores probabilities}, of `lpm.recipes.calibrate`.
 
     Raises:
         ValueError: If the model has no head that answers, or the data are not of its kind.
@@ -85,6 +94,8 @@ def predict(model: Model, batches: Iterable[Batch], source: str, *, alone: bool 
     for batch in batches:
         check_schema(model, batch.schema, source)
         answers = {n: a.cpu() for n, a in model.predict(batch.to(model.prefix.device), names).items()}
+        for name, calibration in (calibrations or {}).items():
+            answers[name] = torch.from_numpy(calibration(answers[name].double().numpy())).float()
         made: list[str] = []
         for name in names:
             head = model.head(name)

@@ -35,7 +35,7 @@ POINTS = (0.3, 0.5)
 SCULPTED = 0.1
 """Background efficiency at which mass sculpting is quoted."""
 
-MASS_EDGES = tuple(float(m) for m in range(20, 261, 10))
+MASS_EDGES = tuple(float(m) for m in range(20, 261, 20))
 """Bins of the soft-drop mass in GeV in which sculpting is measured."""
 
 
