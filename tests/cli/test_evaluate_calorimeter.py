@@ -68,7 +68,7 @@ def test_bad_input_is_one_line(files, tmp_path):
         ((files[0],), "third argument"),
         ((*files, "--metrics", "beauty"), "unknown metric 'beauty'; this task has: separation, fpd, kpd"),
         ((*files, "--dataset", "2", "--metrics", "fpd"), "368 voxels a shower, expected 6,480 of geometry 2"),
-        ((other, files[1], "--metrics", "fpd"), "has the binning 2"),
+        ((other, files[1], "--metrics", "fpd"), "has the binning 1-photons"),
         ((*files, "--metrics", "fpd"), "draws up to 50,000"),
         ((tmp_path / "none.hdf5", files[1], "--metrics", "fpd"), "none.hdf5"),
         ((*files, "--dataset", "9"), "no geometry '9'"),

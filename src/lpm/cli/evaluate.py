@@ -29,6 +29,18 @@ def evaluate(
     ] = None,
     min_samples: Annotated[int, typer.Option(help="calorimeter: fewest showers drawn for FPD; batch of KPD.")] = 10_000,
     max_samples: Annotated[int, typer.Option(help="calorimeter: most showers drawn for FPD.")] = 50_000,
+    hidden: Annotated[
+        int | None, typer.Option(help="calorimeter: width of classifiers; 2048 on a GPU, else 256.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="calorimeter: passes of classifiers over their showers.")] = 50,
+    seeds: Annotated[int, typer.Option(help="calorimeter: classifiers trained, of which the mean is given.")] = 1,
+    training: Annotated[
+        Path | None, typer.Option(help="calorimeter: what the generator was trained on, for memorisation.")
+    ] = None,
+    other: Annotated[
+        list[Path] | None, typer.Option(help="calorimeter: sample of another generator, for multiclass; repeatable.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="calorimeter: page with plots to write.")] = None,
 ) -> None:
     """Measure predictions: each metric with a 68% interval.
 
@@ -43,7 +55,8 @@ def evaluate(
         names = tuple(m.strip() for m in metrics.split(",") if m.strip())
         options = Options(
             metrics=names, dataset=dataset, min_samples=min_samples, max_samples=max_samples, seed=seed,
-            as_json=as_json, report=None,
+            as_json=as_json, report=report, hidden=hidden, epochs=epochs, seeds=seeds, training=training,
+            others=tuple(other or ()),
         )  # fmt: skip
         judge_showers(pred, truth, options)
         return

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lpm.metrics.shower_classifiers import Training
 
 __all__ = ["Options", "judge_showers"]
 
 MEASURED = ("separation", "fpd", "kpd")
 """What is measured unless --metrics says otherwise."""
+
+
+_BESIDE = ("separation_error", "separation_floor", "outside", "settings")
+"""Parts of the answer that stand in columns of others, or in JSON only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +36,11 @@ class Options:
         seed: Of resampling and of trained judges.
         as_json: Print JSON.
         report: Page to write, or None.
+        hidden: Width of classifiers; None for that of the challenge on a GPU, and an eighth of it elsewhere.
+        epochs: Passes of classifiers over their showers.
+        seeds: Classifiers trained.
+        training: What the generator was trained on, or None.
+        others: Samples of other generators.
     """
 
     metrics: tuple[str, ...]
@@ -36,6 +50,11 @@ class Options:
     seed: int
     as_json: bool
     report: Path | None
+    hidden: int | None
+    epochs: int
+    seeds: int
+    training: Path | None
+    others: tuple[Path, ...]
 
 
 def judge_showers(generated: Path, reference: Path | None, options: Options) -> None:
@@ -52,13 +71,17 @@ def judge_showers(generated: Path, reference: Path | None, options: Options) -> 
     if unknown := [n for n in names if n not in JUDGES]:
         raise ValueError(f"unknown metric {unknown[0]!r}; this task has: {', '.join(JUDGES)}")
     cells = any(JUDGES[n].cells for n in names) or options.report is not None
-    samples = [read_showers(path, options.dataset, cells=cells) for path in (generated, reference)]
-    (made, geometry), (true, other) = samples
-    if geometry != other:
-        raise ValueError(f"{generated} has the binning {geometry.name}, {reference} {other.name}; compare one binning")
+    paths = [generated, reference, *options.others, *([options.training] if options.training else [])]
+    read = [read_showers(path, options.dataset, cells=cells) for path in paths]
+    samples, (first, *_) = [s for s, _ in read], [g for _, g in read]
+    for path, (_, geometry) in zip(paths, read, strict=True):
+        if geometry != first:
+            raise ValueError(f"{path} has the binning {geometry.name}, {generated} {first.name}; compare one binning")
     judging = Judging(
-        generated=made, reference=true, geometry=geometry, min_samples=options.min_samples,
-        max_samples=options.max_samples, seed=options.seed,
+        generated=samples[0], reference=samples[1], geometry=first, min_samples=options.min_samples,
+        max_samples=options.max_samples, seed=options.seed, training=_training(options),
+        others={p.name: s for p, s in zip(options.others, samples[2:], strict=False)},
+        trained_on=samples[-1] if options.training else None,
     )  # fmt: skip
     found: dict[str, Any] = {}
     for name in names:
@@ -68,6 +91,15 @@ def judge_showers(generated: Path, reference: Path | None, options: Options) -> 
         typer.echo(json.dumps(found))
     else:
         _print(f"{generated.name} against {reference.name}", found)
+
+
+def _training(options: Options) -> Training:
+    import torch
+
+    from lpm.metrics.shower_classifiers import Training
+
+    hidden = options.hidden or (2048 if torch.cuda.is_available() else 256)
+    return Training(hidden=hidden, epochs=options.epochs, seeds=options.seeds, seed=options.seed)
 
 
 def _print(title: str, found: dict[str, Any]) -> None:
@@ -84,9 +116,22 @@ def _print(title: str, found: dict[str, Any]) -> None:
             for observable, s in value.items():
                 error, floor = (found[f"separation_{kind}"][observable] for kind in ("error", "floor"))
                 table.add_row(f"separation, {escape(observable)}", *(_short(x) for x in (s, error, floor)))
-        elif isinstance(value, dict) and "value" in value:
-            table.add_row(escape(name), _short(value["value"]), _short(value.get("error")), "")
+        elif name not in _BESIDE:
+            _rows(table, name, value)
     Console().print(table)
+
+
+def _rows(table: Table, name: str, value: Any) -> None:
+    """A line for each value with its error in a nested answer."""
+    from rich.markup import escape
+
+    if isinstance(value, dict) and set(value) == {"value", "error"}:
+        table.add_row(escape(name), _short(value["value"]), _short(value["error"]), "")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _rows(table, f"{name}, {key}", inner)
+    elif isinstance(value, float):
+        table.add_row(escape(name), _short(value), "", "")
 
 
 def _short(x: float | None) -> str:

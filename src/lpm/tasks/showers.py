@@ -7,21 +7,35 @@ the same numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lpm.data.batch import Batch
 from lpm.data.io.showers import CaloChallengeReader, named_geometry
 from lpm.metrics.calorimeter import MAX_SAMPLES, MIN_SAMPLES, physics_distances, separations
 from lpm.metrics.estimate import Estimate
+from lpm.metrics.memory import memorised
+from lpm.metrics.neighbours import prdc
+from lpm.metrics.shower_classifiers import Telling, Training, log_posterior, tell_apart
+from lpm.metrics.shower_energies import FEWEST, energy_bins, interpolated
+from lpm.metrics.shower_inputs import Level, both, inputs, logarithms
+from lpm.metrics.shower_networks import Residual3d
 from lpm.physics.geometry import Geometry
 from lpm.tasks.calorimeter import describe, threshold_of
 
 __all__ = ["JUDGES", "Judge", "Judging", "read_showers"]
+
+OFFICIAL_WIDTH = 2048
+"""Width of the challenge's classifiers; the residual network is as wide as there only beside classifiers that are."""
+
+NEIGHBOURS = 5_000
+"""Showers of each sample among which neighbours are sought."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,7 +48,10 @@ class Judging:
         geometry: Of both.
         min_samples: Smallest number of showers drawn for FPD, and the batch of KPD.
         max_samples: Largest number of showers drawn for FPD.
-        seed: Of resampling and of trained judges.
+        seed: Of resampling.
+        training: How classifiers are trained.
+        others: Samples of other generators, for `multiclass`, by name.
+        trained_on: What the generator was trained on, for `memorisation`.
     """
 
     generated: Batch
@@ -43,6 +60,9 @@ class Judging:
     min_samples: int = MIN_SAMPLES
     max_samples: int = MAX_SAMPLES
     seed: int = 0
+    training: Training = field(default_factory=Training)
+    others: Mapping[str, Batch] = field(default_factory=dict)
+    trained_on: Batch | None = None
 
     def settings(self) -> dict[str, Any]:
         """What the numbers depend on."""
@@ -54,6 +74,7 @@ class Judging:
             "min_samples": self.min_samples,
             "max_samples": self.max_samples,
             "seed": self.seed,
+            "classifiers": {k: v for k, v in asdict(self.training).items() if k != "device"},
         }
 
 
@@ -125,9 +146,96 @@ def _distance(name: str) -> Judge:
     return Judge(measure=measure, cells=False)
 
 
+def _classifier(name: str, level: Level) -> Judge:
+    def measure(j: Judging) -> dict[str, Any]:
+        rows = both(inputs(j.generated, j.geometry, level), inputs(j.reference, j.geometry, level))
+        return {name: _told(tell_apart(rows, len(j.generated), j.training))}
+
+    return Judge(measure=measure, cells=level != "high")
+
+
+def _cnn(j: Judging) -> dict[str, Any]:
+    """A residual network over layers, sectors and rings, for geometries whose layers are alike."""
+    if not j.geometry.regular:
+        raise ValueError(f"cnn: needs equal layers, geometry {j.geometry.name} has others; leave it out")
+    rows = both(inputs(j.generated, j.geometry, "low"), inputs(j.reference, j.geometry, "low"))
+    planes = (32, 64, 64, 128) if j.training.hidden >= OFFICIAL_WIDTH else (8, 16, 16, 32)
+    found = tell_apart(
+        rows, len(j.generated), j.training, lambda features, generator: Residual3d(j.geometry.shape, planes, generator)
+    )
+    return {"cnn": _told(found)}
+
+
+def _told(found: Telling) -> dict[str, Any]:
+    return {"auc": pair(found.auc), "jsd": pair(found.jsd), "auc_of_seeds": found.aucs, "jsd_of_seeds": found.jsds}
+
+
+def _multiclass(j: Judging) -> dict[str, Any]:
+    """Mean logarithm of the posterior of each of several generators, for reference showers."""
+    if not j.others:
+        raise ValueError("multiclass: compares several generators; name the files of the others with --other")
+    samples = {"generated": j.generated, **j.others}
+    rows = inputs(j.generated, j.geometry, "low")
+    for other in j.others.values():
+        rows = both(rows, inputs(other, j.geometry, "low"))
+    found = log_posterior(rows, [len(s) for s in samples.values()], inputs(j.reference, j.geometry, "low"), j.training)
+    return {"multiclass": {name: pair(e) for name, e in zip(samples, found, strict=True)}}
+
+
+def _neighbours(j: Judging) -> dict[str, Any]:
+    """Precision, recall, density and coverage in the logarithms of voxels, as in the challenge: k = 5, not scaled."""
+    x, y = (_logarithms(b, j.geometry, j.seed) for b in (j.generated, j.reference))
+    return {name: pair(e) for name, e in prdc(x, y, k=5, standardise=False, seed=j.seed).items()}
+
+
+def _memorisation(j: Judging) -> dict[str, Any]:
+    """Share of showers nearer to those the generator was trained on than to the reference."""
+    if j.trained_on is None:
+        raise ValueError("memorisation: compares with what the generator was trained on; name it with --training")
+    x, seen, held = (_logarithms(b, j.geometry, j.seed) for b in (j.generated, j.trained_on, j.reference))
+    return {"memorisation": {name: pair(e) for name, e in memorised(x, seen, held, seed=j.seed).items()}}
+
+
+def _logarithms(batch: Batch, geometry: Geometry, seed: int) -> NDArray[np.float64]:
+    order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(seed))[:NEIGHBOURS]
+    return np.asarray(logarithms(batch[order], geometry).double().numpy())
+
+
+def _energies(j: Judging) -> dict[str, Any]:
+    """Response, resolution and separations of the energies, for each incident energy."""
+    found = energy_bins(j.generated, j.reference, j.geometry, seed=j.seed)
+    if not found:
+        raise ValueError(f"energies: needs {FEWEST} showers of one energy on both sides; make more")
+    return {
+        "energies": {
+            name: {
+                "generated": e.showers[0], "reference": e.showers[1],
+                "response": {side: pair(x) for side, x in e.response.items()},
+                "resolution": {side: pair(x) for side, x in e.resolution.items()},
+                "separation": {o: pair(s.estimate) for o, s in e.separations.items()},
+            }
+            for name, e in found.items()
+        }
+    }  # fmt: skip
+
+
+def _interpolation(j: Judging) -> dict[str, Any]:
+    """Showers at energies that the reference lacks."""
+    return {"interpolation": interpolated(j.generated, j.reference, j.geometry)}
+
+
 JUDGES: dict[str, Judge] = {
     "separation": Judge(measure=_separation, cells=True),
     "fpd": _distance("fpd"),
     "kpd": _distance("kpd"),
+    "classifier-low": _classifier("classifier-low", "low"),
+    "classifier-high": _classifier("classifier-high", "high"),
+    "classifier-normalised": _classifier("classifier-normalised", "normalised"),
+    "cnn": Judge(measure=_cnn, cells=True),
+    "multiclass": Judge(measure=_multiclass, cells=True),
+    "prdc": Judge(measure=_neighbours, cells=True),
+    "memorisation": Judge(measure=_memorisation, cells=True),
+    "energies": Judge(measure=_energies, cells=False),
+    "interpolation": Judge(measure=_interpolation, cells=False),
 }
 """All measurements by name."""

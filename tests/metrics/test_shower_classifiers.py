@@ -1,0 +1,154 @@
+"""Classifiers of showers: half for equal samples, near the optimum where it is known, seeded, and calibrated."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import ndtr
+
+from lpm.data.showers import cells_of
+from lpm.metrics.isotonic import calibrate
+from lpm.metrics.shower_classifiers import Table, Training, log_posterior, tell_apart
+from lpm.metrics.shower_inputs import both, inputs, logarithms
+from lpm.metrics.shower_networks import CyclicConv3d, Residual3d, plain
+from lpm.physics.geometry import GEOMETRIES
+from lpm.tasks.calorimeter import describe
+
+SMALL = Training(hidden=16, epochs=8, batch=100, rate=1e-2)
+
+
+def normal(n, shift=0.0, seed=0, features=3):
+    x = torch.randn(n, features, generator=torch.Generator().manual_seed(seed))
+    x[:, 0] += shift
+    return x
+
+
+def test_isotonic_equals_scikit_learn():
+    sklearn = pytest.importorskip("sklearn.isotonic", reason="the peer is in the dev extra")
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=500).round(2)  # with equal ones
+    label = (rng.random(500) < 1 / (1 + np.exp(-2 * score))).astype(float)
+    weight = rng.uniform(0.5, 2.0, 500)
+    peer = sklearn.IsotonicRegression(out_of_bounds="clip").fit(score, label, weight)
+    at = np.linspace(-4, 4, 200)
+    np.testing.assert_allclose(calibrate(score, label, weight)(at), peer.predict(at), atol=1e-12)
+    with pytest.raises(ValueError, match="finite scores"):
+        calibrate([np.nan], [1])
+
+
+def test_equal_samples_give_a_half():
+    found = tell_apart(Table(normal(4000)), 2000, Training(hidden=16, epochs=4, batch=200, rate=3e-3, seeds=3))
+    assert abs(found.auc.value - 0.5) < 3 * found.auc.error
+    assert abs(found.jsd.value) < 0.03
+    assert len(found.aucs) == len(found.jsds) == 3
+
+
+def test_a_shift_gives_what_it_must():
+    """Two normal distributions apart by d: the best AUC is Φ(d / √2)."""
+    n, d = 3000, 1.5
+    x = torch.cat([normal(n, d, 1), normal(n, 0.0, 2)])
+    found = tell_apart(Table(x), n, SMALL)
+    assert found.auc.value == pytest.approx(ndtr(d / math.sqrt(2)), abs=4 * found.auc.error)
+    g = np.random.default_rng(0).normal(d, 1, 200_000)  # JSD of the two, by its definition
+    ratio = np.exp(-(g**2) / 2 + (g - d) ** 2 / 2)
+    assert found.jsd.value == pytest.approx(1 - np.log2(1 + ratio).mean(), abs=0.05)
+
+
+def test_sizes_do_not_matter():
+    x = torch.cat([normal(600, 0.0, 1), normal(4000, 0.0, 2)])
+    found = tell_apart(Table(x), 600, SMALL)
+    assert abs(found.jsd.value) < 0.15
+    assert abs(found.auc.value - 0.5) < 4 * found.auc.error
+
+
+def test_the_same_seed_gives_the_same():
+    x = torch.cat([normal(400, 0.5, 1), normal(400, 0.0, 2)])
+    torch.manual_seed(0)
+    a = tell_apart(Table(x), 400, SMALL)
+    torch.manual_seed(1)  # no global number is drawn
+    b = tell_apart(Table(x), 400, SMALL)
+    c = tell_apart(Table(x), 400, Training(hidden=16, epochs=8, batch=100, rate=1e-2, seed=5))
+    assert a == b
+    assert a.auc != c.auc
+
+
+def test_too_few_are_refused_with_the_number():
+    with pytest.raises(ValueError, match=r"needs 250 showers of each sample, got 100 generated and 700"):
+        tell_apart(Table(normal(800)), 100, SMALL)
+    with pytest.raises(ValueError, match="needs two generators or more of 250"):
+        log_posterior(Table(normal(300)), [300], Table(normal(300)), SMALL)
+    for wrong in ({"hidden": 0}, {"fractions": (0.5, 0.5, 0.5)}):
+        with pytest.raises(ValueError, match="expected"):
+            Training(**wrong)
+
+
+def test_the_posterior_finds_the_nearest_generator():
+    near, far, true = normal(800, 0.1, 1), normal(800, 1.5, 2), normal(800, 0.0, 3)
+    a, b = log_posterior(Table(torch.cat([near, far])), [800, 800], Table(true), SMALL)
+    assert a.value > b.value + 5 * b.error
+    c, d = log_posterior(Table(torch.cat([near, near])), [800, 800], Table(true), SMALL)
+    assert c.value == pytest.approx(-math.log(2), abs=0.15)
+    assert d.value == pytest.approx(-math.log(2), abs=0.15)
+
+
+def test_convolutions_go_around():
+    """A turn of the shower turns the answer of a cyclic layer, also where the kernel is wider than the circle."""
+    for sectors in (8, 2):
+        conv = CyclicConv3d(1, 2, 7, 1, torch.Generator().manual_seed(0))
+        x = torch.randn(1, 1, 5, sectors, 4, generator=torch.Generator().manual_seed(1))
+        torch.testing.assert_close(conv(x.roll(1, 3)), conv(x).roll(1, 3))
+        assert not torch.allclose(conv(x.roll(1, 2)), conv(x).roll(1, 2))
+
+
+def test_the_residual_network_learns_where_energy_lies():
+    shape = (6, 4, 4)
+    g = torch.Generator().manual_seed(0)
+    x = torch.rand(600, 97, generator=g)
+    x[:300, 1:17] += 1.0  # the first layer
+
+    def network(features, generator):
+        return Residual3d(shape, (4, 4, 4, 4), generator)
+
+    found = tell_apart(Table(x), 300, Training(epochs=4, batch=50, rate=1e-2), network)
+    assert found.auc.value > 0.9
+
+
+def test_networks_are_as_wide_as_asked():
+    g = torch.Generator().manual_seed(0)
+    assert [m.out_features for m in plain(30, 2048, 1, g)[::2]] == [2048, 2048, 2048, 1]
+    assert Residual3d((45, 16, 9), (32, 64, 64, 128), g).answer.in_features == 128
+
+
+def sample(n, seed):
+    geometry = GEOMETRIES["1-photons"]
+    g = torch.Generator().manual_seed(seed)
+    x = torch.empty(n, 368).exponential_(generator=g) * (torch.rand(n, 368, generator=g) < 0.3)
+    return describe(cells_of(x, geometry, {"energy": x.sum(1)}), geometry), x, geometry
+
+
+def test_inputs_are_the_challenge_s():
+    batch, x, geometry = sample(30, 0)
+    index = torch.tensor([4, 0, 4])
+    low = inputs(batch, geometry, "low").take(index)
+    torch.testing.assert_close(low[:, 0], (x[index].sum(1) * 1e3).log10())
+    kept = torch.where(x >= 1e-3, x, 0.0)
+    torch.testing.assert_close(low[:, 1:], kept[index] / x[index].sum(1, keepdim=True), rtol=1e-5, atol=1e-9)
+    normalised = inputs(batch, geometry, "normalised").take(index)
+    assert normalised.shape == (3, 1 + 368 + 5)
+    torch.testing.assert_close(normalised[:, 1:9].sum(1), torch.ones(3))
+    torch.testing.assert_close(normalised[:, -5], (kept[index][:, :8].sum(1) * 1e3).log10(), rtol=1e-5, atol=1e-6)
+    assert inputs(batch, geometry, "high").take(index).shape == (3, 30)
+    logs = logarithms(batch, geometry)
+    assert (logs == -1).sum() == (kept == 0).sum()
+
+
+def test_two_samples_in_a_row():
+    (a, _, g), (b, _, _) = sample(7, 1), sample(5, 2)
+    rows, first, second = both(inputs(a, g, "low"), inputs(b, g, "low")), inputs(a, g, "low"), inputs(b, g, "low")
+    assert len(rows) == 12
+    index = torch.tensor([8, 0, 11, 6, 7])
+    wanted = torch.stack([second.take(torch.tensor([i - 7]))[0] if i >= 7 else first.take(torch.tensor([i]))[0]
+                          for i in index.tolist()])  # fmt: skip
+    torch.testing.assert_close(rows.take(index), wanted)
+    torch.testing.assert_close(rows.take(index[:1]), wanted[:1])
