@@ -1,6 +1,10 @@
 """Spinor brackets: relations, the judge, and sums that are simplified to what they were made from."""
 
+import math
+import warnings
 from fractions import Fraction
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,3 +142,27 @@ def test_text() -> None:
     assert len(read("<11>", 4)) == 0
     assert value(read("7", 4), 0) == 7
     assert value(read("<12>/<12>", 4), 1, PRIMES[1]) == 1
+
+
+def test_lips_agrees_at_its_own_points() -> None:
+    """An independent program makes the points of a finite field: what was simplified has the same value there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lips = pytest.importorskip("lips")
+        from syngular import Field
+    rng = np.random.default_rng(5)
+    for n, seed in ((4, 1), (5, 2), (6, 3)):
+        point = lips.Particles(n, field=Field("finite field", 2**31 - 1, 1), seed=seed)
+        labels = [(i, j) for i in range(1, n + 1) for j in range(i + 1, n + 1)]
+        brackets = [point(form.format(i, j)) for form in ("⟨{}|{}⟩", "[{}|{}]") for i, j in labels]
+
+        def at(e: Brackets, brackets: list[Any] = brackets) -> Any:
+            products = [math.prod((b**p for b, p in zip(brackets, m, strict=True) if p), start=1) for m, _ in e.terms]
+            return sum(c.numerator * x / c.denominator for x, (_, c) in zip(products, e.terms, strict=True))
+
+        for _ in range(4):
+            simple, scrambled = example(n, rng)
+            found = simplify(scrambled).expression
+            assert len(found) <= len(simple)
+            assert at(scrambled) == at(found) == at(simple)
+            assert at(found) != at(found + Brackets(n, found.terms[:1]))
