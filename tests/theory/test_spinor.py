@@ -3,7 +3,6 @@
 import math
 import warnings
 from fractions import Fraction
-from itertools import product
 from typing import Any
 
 import numpy as np
