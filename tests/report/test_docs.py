@@ -19,7 +19,8 @@ def test_examples_run(page, capsys):
 
 def test_every_event_that_a_report_draws_is_documented():
     folder = Path(__file__).parents[2] / "src/lpm/report"
-    source = "".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in ("recorded", "figures", "explain", "runs"))
+    names = ("recorded", "figures", "explain", "runs")
+    source = "".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in names)
     drawn = set(re.findall(r"(?:events\.get|last|of_kind)\((?:runs, )?\"(\w+)\"", source))
     assert len(drawn) == 12
     listed = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "report.md").read_text(encoding="utf-8"), flags=re.M))

@@ -22,6 +22,8 @@ __all__ = [
     "PARTICLE",
     "PARTICLE_TYPES",
     "SPECIES",
+    "TAU_CLASSES",
+    "TAU_DECAYS",
     "collisions_schema",
     "events_schema",
     "jets_schema",
@@ -46,6 +48,12 @@ FOUR_TOPS = ("tttt", "ttZ", "ttW", "ttWW", "ttH")
 OBJECT_TYPES = ("jet", "b_jet", "electron", "positron", "muon", "antimuon", "photon", "met")
 """Kinds of reconstructed objects of an event; every event has one `met`, the missing transverse momentum."""
 
+TAU_CLASSES = ("jet", "electron", "muon", "tau")
+"""What is taken for a hadronic tau decay, and the decay itself."""
+
+TAU_DECAYS = ("h", "h_pi0", "h_2pi0", "3h", "3h_pi0")
+"""Hadronic decays of a tau by charged hadrons and neutral pions; still more of the latter count with the last."""
+
 PARTICLE = {
     f.name: f
     for f in (
@@ -63,8 +71,13 @@ PARTICLE = {
         Field(name="species", kind="category", labels=SPECIES, text="identity, charged hadrons told apart"),
         Field(name="d0_sig", text="d0 over its uncertainty, positive if the jet axis is met ahead of the vertex"),
         Field(name="dz_sig", text="dz over its uncertainty, positive if the jet axis is met ahead of the vertex"),
+        Field(name="kind", kind="category", labels=("track", "photon", "neutral_hadron"),
+              text="track or cluster, leptons not told apart"),
+        Field(name="em_share", low=0.0, high=1.0, text="electromagnetic share of its energy in the calorimeters"),
+        Field(name="calo_ratio", low=0.0, text="energy in the calorimeters over momentum of a track"),
+        Field(name="chambers", kind="count", low=0.0, text="muon chambers with a hit on a track"),
     )
-}
+}  # fmt: skip
 
 JET = {
     f.name: f
@@ -84,6 +97,7 @@ JET = {
         Field(name="event", kind="count", text="number of the collision the jet comes from"),
         Field(name="parton", kind="category", labels=("d", "u", "s", "c", "b", "t", "g"), truth=True,
               text="flavour of the hard parton matched to the jet"),
+        Field(name="decay", kind="category", labels=TAU_DECAYS, truth=True, text="decay of the matched tau"),
         Field(name="parton_pt", unit="GeV", low=0.0, truth=True, text="transverse momentum of the matched particle"),
     )
 }  # fmt: skip

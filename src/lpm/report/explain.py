@@ -38,7 +38,7 @@ def explanations(page: Page, runs: Sequence[Recorded]) -> None:
         )
         section.figures([(contributions(e["fields"], e["series"]), caption)], wide=True)
     for r, e in of_kind(runs, "looks")[0]:
-        text = "Single events. Area: share of the transverse momentum. Above, orange speaks for the answer, blue against"
+        text = "Single events. Area: share of the transverse momentum. Above, orange is for the answer, blue against it"
         seen = "; below, the darker the more attention." if "attention" in e["events"][0] else "."
         section.figures([(single_events(e), (f"{r.name}: " if several else "") + text + seen)], wide=True)
 

@@ -47,12 +47,14 @@ CARDS = Path(__file__).parent / "cards"
 """The cards that come with the package."""
 
 
-Generator = Literal["pythia", "sherpa", "lhe"]
-"""Where hard events come from: Pythia itself, Sherpa, or Les Houches files of any other generator."""
+Generator = Literal["pythia", "sherpa", "lhe", "phase-space"]
+"""Where hard events come from: Pythia itself, Sherpa, Les Houches files of any other generator, or phase space with
+parton densities and no matrix element (`lpm.sim.phase_space`)."""
 
-Find = Literal["jets", "fine", "pair", "objects"]
+Find = Literal["jets", "fine", "pair", "objects", "taus"]
 """What is looked for in each event: large or small anti-kT `jets`, or such with `fine` labels; the `pair` of jets of an
-e+ e- collision; all `objects` of the event, jets, leptons, photons and missing momentum."""
+e+ e- collision; all `objects` of the event, jets, leptons, photons and missing momentum; small jets that are, or are
+taken for, `taus`."""
 
 
 def _bin(edges: tuple[float, ...], eta: Array) -> NDArray[np.int64]:
@@ -271,14 +273,16 @@ class Preset:
         mpi: Whether multiparton interactions are simulated.
         detector: Name of a detector card, or `none`.
         classes: The process cards of each class; a class of several cards takes them in turn. They are settings of
-            Pythia, run cards of Sherpa, or paths of `.lhe` files, as `generator` says.
+            Pythia, run cards of Sherpa, paths of `.lhe` files or processes of `cards/phase-space`, as `generator` says.
         settings: Further lines for the generator.
         weights: Share of each class in the sample, on any scale; 1 for a class that is not named.
-        radius: Radius parameter of anti-kT. This and the following are for `jets` and `fine` alone, and needed there.
+        response: Card of what calorimeters and muon chambers see of tracks, for `taus` alone, and needed there.
+        radius: Radius parameter of anti-kT. This and the following are for `jets`, `fine` and `taus`, and needed there.
         pt: Range of the transverse momentum of jets in GeV.
         eta_max: Largest absolute pseudorapidity (or rapidity, see `rapidity`) of jets.
         rapidity: Whether `eta_max` cuts on rapidity.
-        margin: The hard process is generated with transverse momenta of `margin[0] * pt[0]` to `margin[1] * pt[1]`.
+        margin: The hard process is generated with transverse momenta of `margin[0] * pt[0]` to `margin[1] * pt[1]`; not
+            for `taus`.
 
     Raises:
         ValueError: If `find` or `generator` is unknown, or a cut on jets is missing or of no use.
@@ -293,6 +297,7 @@ class Preset:
     classes: dict[str, tuple[str, ...]]
     settings: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
+    response: str = ""
     radius: float = 0.0
     pt: tuple[float, float] = (0.0, 0.0)
     eta_max: float = 0.0
@@ -305,8 +310,12 @@ class Preset:
                 raise ValueError(f"{name} = {said!r}: expected one of {', '.join(get_args(known))}")
         cuts = {"radius": self.radius, "pt": self.pt[1], "eta_max": self.eta_max, "margin": self.margin[1]}
         for name, value in cuts.items():
-            if (self.find in ("jets", "fine")) != (value > 0):
-                raise ValueError(f"{name}: expected with find = 'jets' or 'fine', only there; find is {self.find!r}")
+            where = ("jets", "fine") if name == "margin" else ("jets", "fine", "taus")
+            if (self.find in where) != (value > 0):
+                expected = " or ".join(map(repr, where))
+                raise ValueError(f"{name}: expected with find = {expected}, only there; find is {self.find!r}")
+        if (self.find == "taus") != bool(self.response):
+            raise ValueError(f"response: expected with find = 'taus', only there; find is {self.find!r}")
 
 
 def _names(folder: str, suffix: str) -> list[str]:

@@ -22,7 +22,19 @@ from lpm.physics.substructure import observables
 from lpm.sim.detector import Objects
 from lpm.sim.pythia import NEUTRINOS, Partons, totals
 
-__all__ = ["DECAYS", "SCHEMA", "Jets", "Selection", "cluster", "find_jets", "in_event", "match", "print_banner", "wrap"]
+__all__ = [
+    "DECAYS",
+    "SCHEMA",
+    "Jets",
+    "Selection",
+    "cluster",
+    "find_jets",
+    "in_event",
+    "match",
+    "nearest",
+    "print_banner",
+    "wrap",
+]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -201,7 +213,7 @@ def match(
     resonance, products = DECAYS[label]
     if not resonance:
         hard = partons.take((partons.root < 0) & np.isin(np.abs(partons.pdg_id), FLAVOURS))
-        near, row = _nearest(event, eta, phi, hard, radius)
+        near, row = nearest(event, eta, phi, hard, radius)
         flavour = np.searchsorted(FLAVOURS, np.abs(hard.pdg_id)).astype(np.float64)
         pt = np.hypot(hard.px, hard.py)
         none = np.full(len(event), np.nan)
@@ -209,7 +221,7 @@ def match(
             return np.ones(len(event), bool), none, none
         return np.ones(len(event), bool), np.where(near, flavour[row], np.nan), np.where(near, pt[row], np.nan)
     parent, complete = _parents(partons.take(np.abs(partons.root_id) == resonance), products)
-    near, row = _nearest(event, eta, phi, parent, radius)
+    near, row = nearest(event, eta, phi, parent, radius)
     none = np.full(len(event), np.nan)
     if not len(parent.event):
         return np.zeros(len(event), bool), none, none
@@ -234,8 +246,16 @@ def _direction(p: Partons) -> tuple[Array, Array]:
     return np.arcsinh(p.pz / np.maximum(np.hypot(p.px, p.py), 1e-12)), np.arctan2(p.py, p.px)
 
 
-def _nearest(event: Index, eta: Array, phi: Array, partons: Partons, radius: float) -> tuple[NDArray[np.bool_], Index]:
-    """Whether a parton of the same event lies within the radius of each jet, and the row of the nearest."""
+def nearest(event: Index, eta: Array, phi: Array, partons: Partons, radius: float) -> tuple[NDArray[np.bool_], Index]:
+    """Whether a parton of the same event lies within the radius of each jet, and the row of the nearest.
+
+    Args:
+        event: (J,) event of each jet.
+        eta: (J,) pseudorapidity.
+        phi: (J,) azimuth in rad.
+        partons: Sorted by event.
+        radius: Largest distance.
+    """
     jet, row = in_event(event, partons.event)
     parton_eta, parton_phi = _direction(partons)
     distance = np.hypot(eta[jet] - parton_eta[row], wrap(phi[jet] - parton_phi[row]))

@@ -26,12 +26,12 @@ import torch
 from lpm.data.batch import Batch
 from lpm.data.farm import Crew, Failure, Farm, Piece, Plan, Unfinished, look, make, open_crew
 from lpm.data.farm.piece import BESIDE, Note, Watch
-from lpm.data.fields import FOUR_TOPS, JETCLASS
+from lpm.data.fields import FOUR_TOPS, JETCLASS, TAU_CLASSES
 from lpm.data.io.parquet import ShardReader, write_batches
 from lpm.data.schema import Schema
 from lpm.records.files import atomic_file, locked
 from lpm.records.hashing import hash_json
-from lpm.sim import fine, jets, objects, pair
+from lpm.sim import fine, jets, objects, pair, phase_space, taus
 from lpm.sim.card import Detector, Find, Preset, digest, hard_file, process, read_detector, read_preset
 from lpm.sim.compact import compact
 from lpm.sim.detector import Objects, reconstruct
@@ -41,6 +41,7 @@ from lpm.sim.objects import find_objects
 from lpm.sim.pair import find_pair
 from lpm.sim.pythia import Events, generate
 from lpm.sim.sherpa import PACKAGE, hard_events, integrated, ready
+from lpm.sim.taus import find_taus, read_tau_card
 
 __all__ = ["MANIFEST", "Request", "plan", "produce", "simulate_chunk"]
 
@@ -49,6 +50,7 @@ KINDS: dict[Find, tuple[Schema, tuple[str, ...]]] = {
     "fine": (fine.SCHEMA, tuple(fine.PROCESSES)),
     "pair": (pair.SCHEMA, pair.CLASSES),
     "objects": (objects.SCHEMA, FOUR_TOPS),
+    "taus": (taus.SCHEMA, TAU_CLASSES),
 }
 """Schema of what is looked for in events, and the classes of events there can be."""
 
@@ -110,7 +112,7 @@ class Request:
         known = KINDS[preset.find][1]
         if not set(preset.classes) <= set(known):
             raise ValueError(f"preset {self.preset}: its classes must be among {', '.join(known)}")
-        if (self.pt and preset.find not in ("jets", "fine")) or (self.compact and preset.find != "jets"):
+        if (self.pt and preset.find not in ("jets", "fine", "taus")) or (self.compact and preset.find != "jets"):
             option = "pt" if self.pt else "compact"
             raise ValueError(f"{option}: is for presets of single jets; leave it out with preset {self.preset}")
         if self.pt and not 0 < self.pt[0] < self.pt[1]:
@@ -219,6 +221,9 @@ def _hard(request: Request, chunk: int, label: str, card: str, count: int, seed:
         # A few are lost in the shower.
         with hard_events(card, count + count // 50 + 5, seed) as path:
             yield ["Beams:frameType = 4", f"Beams:LHEF = {path}"]
+    elif preset.generator == "phase-space":
+        with phase_space.hard_events(card, count + count // 50 + 5, preset.energy, seed) as path:
+            yield ["Beams:frameType = 4", f"Beams:LHEF = {path}"]
     else:
         cards = preset.classes[label]
         before = sum(dict(_split(cards, request.share(label, k), k))[card] for k in range(chunk))
@@ -242,6 +247,9 @@ def _finder(
     if preset.find == "pair":
         return lambda events, seen: find_pair(seen, events.partons, events.size)
     selection = Selection(radius=preset.radius, pt=pt, eta_max=preset.eta_max, rapidity=preset.rapidity)
+    if preset.find == "taus":
+        response = read_tau_card(preset.response)
+        return lambda events, seen: find_taus(seen, events, label, selection, response, rng)
     if preset.find == "fine":
         return lambda events, seen: find_fine(seen, events, label, selection)
     return lambda events, seen: find_jets(seen, events.partons, events.size, label, selection)
@@ -268,7 +276,7 @@ def produce(
         resume: Go on with what an interrupted call with the same request left.
         command: The command line, for the record.
         done: Called with the number of jets of each finished chunk, those found by `resume` included.
-        tell: Called with a line before something that takes minutes and is no chunk.
+        tell: Called with a line before what takes minutes and is no chunk, and when jobs wait in a queue.
 
     Returns:
         The manifest, as written to `simulation.json`.
@@ -291,7 +299,7 @@ def produce(
         _integrate(request, tell)
         pieces = list(_pieces(request, folder, manifest))
         crowd = min(farm.workers, len(pieces))
-        with open_crew(replace(farm, workers=crowd), beside) as crew:
+        with open_crew(replace(farm, workers=crowd), beside, tell) as crew:
             _make_all(pieces, crew, manifest, done)
         if out != folder:
             _join([p.output for p in pieces], out, manifest)
@@ -366,6 +374,8 @@ def _manifest(request: Request, command: str) -> dict[str, Any]:
     cards = {f"preset {request.preset}": digest(request.preset, "preset")}
     if detector != "none":
         cards[f"detector {detector}"] = digest(detector, "detector")
+    if preset.response:
+        cards[f"response {preset.response}"] = digest(preset.response, "tau")
     cards |= {f"process {c}": digest(c, preset.generator) for label in request.labels for c in preset.classes[label]}
     package, _, sherpa = PACKAGE.partition("==")
     return {

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NEUTRINOS", "RESONANCES", "Events", "Particles", "Partons", "generate", "has_quark", "totals"]
+__all__ = ["NEUTRINOS", "RESONANCES", "Events", "Particles", "Partons", "Taus", "generate", "has_quark", "totals"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -105,6 +105,37 @@ class Partons:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Taus:
+    """Tau leptons of several events and what they decayed to, sorted by event.
+
+    Args:
+        event: (N,) event of each.
+        pdg_id: (N,) PDG number.
+        px: (N,) momentum of all decay products but neutrinos, in GeV; likewise `py`, `pz`, `energy`.
+        py: (N,) in GeV.
+        pz: (N,) in GeV.
+        energy: (N,) in GeV.
+        leptons: (N,) electrons and muons among the products.
+        hadrons: (N,) charged pions and kaons among them.
+        pions: (N,) neutral pions among them.
+    """
+
+    event: Index
+    pdg_id: Index
+    px: Array
+    py: Array
+    pz: Array
+    energy: Array
+    leptons: Index
+    hadrons: Index
+    pions: Index
+
+    def take(self, index: Index | NDArray[np.bool_]) -> Taus:
+        """The taus at the given rows."""
+        return Taus(**{name: value[index] for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Events:
     """B events.
 
@@ -114,6 +145,7 @@ class Events:
         partons: Hard partons.
         heavy: Hadrons with a bottom or charm quark that decayed.
         tau_leptons: Electrons and muons from decays of τ leptons.
+        taus: All tau leptons and what they decayed to.
     """
 
     size: int
@@ -121,6 +153,7 @@ class Events:
     partons: Partons
     heavy: Particles
     tau_leptons: Particles
+    taus: Taus
 
 
 def totals(group: Index, weight: Array | NDArray[np.bool_], size: int) -> Array:
@@ -207,8 +240,33 @@ def _flatten(record: Any) -> Events:
     parent = pdg_id[mother[stable] + first[event[stable]]]
     of_tau = (np.abs(parent) == 15) & np.isin(np.abs(particles.pdg_id), (11, 13))
     return Events(
-        size=len(counts), particles=particles, partons=partons, heavy=heavy, tau_leptons=particles.take(of_tau)
-    )
+        size=len(counts), particles=particles, partons=partons, heavy=heavy, tau_leptons=particles.take(of_tau),
+        taus=_taus(event, pdg_id, status, mother + first[event], momentum),
+    )  # fmt: skip
+
+
+def _taus(event: Index, pdg_id: Index, status: Index, mother: Index, momentum: dict[str, Array]) -> Taus:
+    """Taus and what becomes of them. `mother` is a row of the same columns."""
+    size = np.abs(pdg_id)
+    rows = np.flatnonzero((size == 15) & (size[mother] != 15))
+    own = np.full(len(pdg_id), -1, dtype=np.int64)
+    own[rows] = np.arange(len(rows))
+    # Generation by generation: a row belongs to the tau of its mother.
+    while len(grown := np.flatnonzero((own < 0) & (own[mother] >= 0))):
+        own[grown] = own[mother[grown]]
+    last = (own >= 0) & (status > 0)
+    seen = np.flatnonzero(last & ~np.isin(size, NEUTRINOS))
+
+    def count(chosen: NDArray[np.bool_]) -> Index:
+        return np.bincount(own[chosen], minlength=len(rows))
+
+    return Taus(
+        event=event[rows], pdg_id=pdg_id[rows],
+        **{n: totals(own[seen], v[seen], len(rows)) for n, v in momentum.items()},
+        leptons=count(last & np.isin(size, (11, 13))),
+        hadrons=count(last & np.isin(size, (211, 321))),
+        pions=count((own >= 0) & (pdg_id == 111)),
+    )  # fmt: skip
 
 
 def has_quark(pdg_id: Index, quark: int) -> NDArray[np.bool_]:

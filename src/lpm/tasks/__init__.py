@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lpm.tasks import calorimeter, fine, four_tops, jets, origin, pid
+from lpm.tasks import calorimeter, fine, four_tops, jets, origin, pid, tau
 from lpm.tasks.base import Task
 
 __all__ = ["TASKS", "Task"]
@@ -16,6 +16,7 @@ TASKS: dict[str, Task] = {
         fine.FINE_TASK,
         jets.GENERATION,
         origin.ORIGIN,
+        tau.TAU,
         four_tops.SIGNAL_AGAINST_REST,
         pid.PID,
         calorimeter.CALORIMETER,

@@ -141,7 +141,7 @@ def morphed(
     Args:
         simulation: Events.
         data: Events with the same fields.
-        paths: Signals, fields of collections of any number of rows.
+        paths: Signals, fields of collections of any number of rows. What was not measured stays so.
         given: Path of the field of a single collection in whose bins the quantiles are compared.
         bins: Bins of equally many events.
         quantiles: Of each signal in a bin; in between, and beyond the outermost, the shift is interpolated and kept.
@@ -161,10 +161,11 @@ def morphed(
         (ours, at), (theirs, there) = (_binned(b, path, given, edges) for b in (simulation, data))
         moved = ours.copy()
         for k in range(bins):
-            mine, other = ours[at == k], theirs[there == k]
+            here = (at == k) & np.isfinite(ours)
+            mine, other = ours[here], theirs[(there == k) & np.isfinite(theirs)]
             if len(mine) > quantiles and len(other) > quantiles:
                 a, b = np.quantile(mine, levels), np.quantile(other, levels)
-                moved[at == k] = mine + np.interp(mine, a, b - a)
+                moved[here] = mine + np.interp(mine, a, b - a)
         out = _exchanged(out, path, torch.from_numpy(moved).float())
     return out
 

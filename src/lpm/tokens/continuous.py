@@ -181,17 +181,6 @@ class Continuous(Tokenizer):
         return torch.stack([part.sum(1) for part in features.split(sizes, 1)], 1)
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """Names of what the features tell: fields, then shares and lengths."""
-        c = self.config
-        return (*self.names, *(f"share of {n}" for n in c.shares), *(f"length of {a}, {b}" for a, b in c.lengths))
-
-    def by_field(self, features: Tensor) -> Tensor:
-        """Sums (N, len(told)) of the (N, width) features that tell the same, those of the classes of a category."""
-        sizes = [*self.sizes, *[1] * (self.width - sum(self.sizes))]
-        return torch.stack([part.sum(1) for part in features.split(sizes, 1)], 1)
-
-    @property
     def reads(self) -> tuple[str, ...]:
         """Names of all fields that it reads."""
         c = self.config
