@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lpm.recipes import fine, four_tops, jets, origin, pid, taggers
+from lpm.recipes import fine, four_tops, jets, origin, pid, taggers, tau
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 
 __all__ = ["RECIPES", "DataConfig", "RunConfig", "StartConfig"]
@@ -23,6 +23,8 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "jets.particle_transformer": taggers.particle_transformer,
     "jets.lorentz": taggers.lorentz,
     "jets.origin": origin.origin,
+    "jets.tau": tau.tau,
+    "jets.tau_transfer": tau.transfer,
     "events.four_tops": four_tops.four_tops,
     "pid.set": pid.multi,
     "pid.binary": pid.binary,
