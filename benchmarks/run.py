@@ -33,6 +33,8 @@ RESULTS_OF = {
     "spinors": "Spinor brackets",
     "pid": "Particle identification with missing detectors",
     "transfer": "From simulation to data",
+    "tau": "Tau identification",
+    "phase_space": "Four tops without a matrix element",
 }
 """Scripts of this folder that measure physics, and the headings of their sections, in the order of the page."""
 
@@ -48,6 +50,7 @@ SPEED_OF = {
     "quick_start": "The quick start",
     "laporta": "Reduction of Feynman integrals",
     "start_up": "Start-up",
+    "onnx_latency": "One jet at a time, in torch and ONNX Runtime",
 }
 """Scripts that measure speed beside a named peer."""
 

@@ -273,6 +273,34 @@ def test_converter(start: Start) -> None:
         assert "not installed" in record["notes"][0]
 
 
+@pytest.mark.slow
+def test_onnx_latency(start: Start) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the onnx extra")
+    pytest.importorskip("onnxscript", reason="needs the onnx extra")
+    record = start("onnx_latency")
+    rows = record["tables"][0]["rows"]
+    assert [row[1] for row in rows] == ["1", "10", "100"] * 4
+    assert all(row[-1]["value"] > 0 for row in rows)
+    assert max(record["largest_difference"].values()) < 1e-3
+
+
+@pytest.mark.slow
+def test_tau(start: Start) -> None:
+    pytest.importorskip("pythia8mc", reason="needs the sim extra")
+    _, found, back = start("tau")["tables"]
+    assert [row[0] for row in found["rows"]][::4] == ["simulation alone", "labelled data (best)"]
+    assert [row[0] for row in back["rows"]] == ["adversarial", "reweighted", "transported"]
+
+
+@pytest.mark.slow
+def test_phase_space(start: Start) -> None:
+    pytest.importorskip("pythia8mc", reason="needs the sim extra")
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    means, told = start("phase_space")["tables"]
+    assert means["rows"][0][0] == "ht"
+    assert 0.3 < told["rows"][0][1]["value"] <= 1
+
+
 def test_start_up(start: Start) -> None:
     record = start("start_up")
     rows = {row[0]: row for row in record["tables"][0]["rows"]}

@@ -19,23 +19,23 @@ pytest.importorskip("pythia8mc", reason="needs the sim extra")
 @pytest.fixture(scope="module")
 def ditaus() -> Events:
     lines = ["Beams:eCM = 13000.", "PartonLevel:MPI = off", *process("Ztautau")]
-    return next(generate(lines, seed=1, batch=200))
+    return next(generate(lines, seed=1, batch=120))
 
 
 @pytest.fixture(scope="module")
 def candidates() -> Batch:
-    return simulate_chunk(Request(n=240, preset="taus", seed=3), 0)
+    return simulate_chunk(Request(n=120, preset="taus", seed=3), 0)
 
 
 def test_both_taus_are_found_and_lose_their_neutrinos(ditaus: Events) -> None:
     taus = ditaus.taus
     hard = ditaus.partons.take(np.abs(ditaus.partons.pdg_id) == 15)
-    assert np.bincount(taus.event, minlength=200).min() == 2
-    assert len(hard.event) == 400
+    assert np.bincount(taus.event, minlength=120).min() == 2
+    assert len(hard.event) == 240
     assert (taus.hadrons + taus.leptons >= 1).all()
     # Charge is conserved: one or three charged products, seldom five.
     assert set(np.unique(taus.hadrons + taus.leptons)) <= {1, 3, 5}
-    total = np.bincount(taus.event, taus.energy, 200), np.bincount(hard.event, hard.energy, 200)
+    total = np.bincount(taus.event, taus.energy, 120), np.bincount(hard.event, hard.energy, 120)
     assert (total[0] < total[1] * 1.3).mean() > 0.95, "visible energy is less than that of the taus, but for recoil"
 
 
@@ -79,7 +79,7 @@ def test_tracks_answer_as_their_kind_does(candidates: Batch) -> None:
 
 def test_the_same_seed_gives_the_same_and_a_wrong_card_another() -> None:
     chosen = ("taus", "taus", "taus-mismodelled")
-    right, again, wrong = (simulate_chunk(Request(n=6, preset=p, seed=5, classes=("tau",)), 0) for p in chosen)
+    right, again, wrong = (simulate_chunk(Request(n=3, preset=p, seed=5, classes=("tau",)), 0) for p in chosen)
     assert torch.equal(right.field("particle.pt").values, again.field("particle.pt").values)
     assert right.field("particle.pt").values.sum() != wrong.field("particle.pt").values.sum()
 

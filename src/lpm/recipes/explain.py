@@ -174,7 +174,7 @@ def _curves(asked: _Asked, found: Attribution, of: str, seed: int) -> list[dict[
         word = "kept" if kept else "removed"
         out.append({
             "event": "curve", "name": f"rows_{word}", "x": counts, "series": series, "x_log": True,
-            "x_label": f"N of {of} {word}", "y_label": "log-odds of the answer",
+            "x_label": f"rows of {of} {word}, N", "y_label": "log-odds of the answer",
             "caption": f"Log-odds of the answer with {'only ' if kept else ''}the N rows {word}; with all rows "
             f"{float(asked.odds(asked.batch).mean()):.2f}.",
         })  # fmt: skip

@@ -38,7 +38,9 @@ def explanations(page: Page, runs: Sequence[Recorded]) -> None:
         )
         section.figures([(contributions(e["fields"], e["series"]), caption)], wide=True)
     for r, e in of_kind(runs, "looks")[0]:
-        text = "Single events. Area: share of the transverse momentum. Above, orange is for the answer, blue against it"
+        text = (
+            "Single events. Area: share of the transverse momentum. Above, orange is for the answer, violet against it"
+        )
         seen = "; below, the darker the more attention." if "attention" in e["events"][0] else "."
         section.figures([(single_events(e), (f"{r.name}: " if several else "") + text + seen)], wide=True)
 
@@ -101,13 +103,16 @@ def single_events(e: Event) -> str:
         for column, one in enumerate(shown):
             eta, phi, pt = (np.asarray(one[n], dtype=np.float64) for n in ("eta", "phi", "pt"))
             area = AREA * pt / max(float(pt.sum()), 1e-12) + 4
+            wide = 1.15 * max(float(np.abs(x - x.mean()).max()) for x in (eta, phi)) + 0.05
             for row, kind in enumerate(kinds):
                 axes = panels[row, column]
                 values = np.asarray(one[kind], dtype=np.float64)
                 order = np.argsort(-area)
                 axes.scatter(eta[order], phi[order], s=area[order], c=_colours(values, kind)[order], linewidths=0.4,
                              edgecolors=MUTED)  # fmt: skip
-                axes.margins(0.12)
+                for set_limits, x in ((axes.set_xlim, eta), (axes.set_ylim, phi)):
+                    set_limits(float(x.mean()) - wide, float(x.mean()) + wide)
+                axes.set_box_aspect(1)
                 if row == 0:
                     axes.set_title(one["title"], fontsize=10)
                 if column == 0:
@@ -118,8 +123,10 @@ def single_events(e: Event) -> str:
 
 
 def _colours(values: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
-    """(T, 4) colours: orange for what speaks for the answer, blue against it; grey to black for attention."""
+    """(T, 4) colours: orange for what speaks for the answer, violet against it; grey to black for attention."""
     top = max(float(np.abs(values).max()), 1e-12) if len(values) else 1.0
+    # Roots, so that what is a tenth of the largest is still seen.
+    strength = np.sqrt(np.abs(values) / top)
     if kind == "attention":
-        return np.asarray(mpl.colormaps["Greys"](0.1 + 0.9 * values / top))
-    return np.asarray(mpl.colormaps["PuOr_r"](0.5 + 0.5 * values / top))
+        return np.asarray(mpl.colormaps["Greys"](0.05 + 0.95 * strength))
+    return np.asarray(mpl.colormaps["PuOr_r"](0.5 + 0.5 * np.sign(values) * strength))
