@@ -92,3 +92,50 @@ def test_the_official_numbers(shared_data):
         np.testing.assert_allclose(found["separation"][name], value, rtol=1e-6)
     assert found["fpd"]["value"] == pytest.approx(wanted["fpd"]["value"], rel=1e-6)
     assert abs(found["kpd"]["value"] - wanted["kpd"]["value"]) < wanted["kpd"]["error"]
+
+
+def test_everything_else_and_a_page(tmp_path, monkeypatch):
+    for plot in ("histogram", "rings", "curve"):  # half a minute of plots
+        monkeypatch.setattr(f"lpm.report.showers.{plot}", lambda *_, **__: "<svg></svg>")
+    geometry = GEOMETRIES["1-photons"]
+    paths = []
+    for seed in range(4):
+        g = torch.Generator().manual_seed(seed)
+        x = (
+            torch.empty(260, geometry.voxels).exponential_(generator=g)
+            * (torch.rand(260, 368, generator=g) < 0.2)
+            * 0.01
+        )
+        energy = torch.tensor([0.5, 1.0]).repeat(130)
+        if seed == 0:
+            energy = torch.tensor([0.7, 1.0]).repeat(130)
+        paths.append(tmp_path / f"{seed}.hdf5")
+        write_showers(paths[-1], [cells_of(x, geometry, {"energy": energy})], geometry)
+    names = "classifier-low,classifier-high,classifier-normalised,multiclass,prdc,memorisation,energies,interpolation"
+    options = ("--hidden", 8, "--epochs", 2, "--seeds", 2, "--training", paths[2], "--other", paths[3])
+    result = run(*paths[:2], "--metrics", names, "--json", *options, "--report", tmp_path / "page.html")
+    assert result.exit_code == 0, result.exception
+    found = json.loads(result.stdout.partition("\n")[0] if result.stdout.startswith("{") else result.stdout)
+    for name in ("low", "high", "normalised"):
+        told = found[f"classifier-{name}"]
+        assert 0.2 < told["auc"]["value"] < 1
+        assert len(told["auc_of_seeds"]) == len(told["jsd_of_seeds"]) == 2
+    assert set(found["multiclass"]) == {"generated", "3.hdf5"}
+    assert set(found["memorisation"]) == {"memorised", "copies"}
+    assert {"precision", "recall", "density", "coverage"} <= set(found)
+    assert list(found["energies"]) == ["1 GeV"]
+    assert list(found["interpolation"]) == ["0.7 GeV"]
+    assert "Single showers" in (tmp_path / "page.html").read_text()
+    assert "classifier-low, auc" in run(*paths[:2], "--metrics", "classifier-low", "--hidden", 8, "--epochs", 1).stdout
+
+
+def test_what_a_metric_needs_is_said(files):
+    for name, match in (
+        ("classifier-low", "needs 250 showers of each sample, got 200"),
+        ("cnn", "needs equal layers, geometry 1-photons has others"),
+        ("multiclass", "name the files of the others with --other"),
+        ("memorisation", "name it with --training"),
+        ("interpolation", "the spectrum is continuous"),
+    ):
+        result = run(*files, "--metrics", name)
+        assert match in str(result.exception), name

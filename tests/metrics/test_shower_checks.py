@@ -6,6 +6,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from lpm.data.showers import cells_of
+from lpm.metrics.frechet import fpd
 from lpm.metrics.memory import memorised
 from lpm.metrics.neighbours import distances, prdc
 from lpm.metrics.shower_energies import energy_bins, interpolated
@@ -85,3 +86,13 @@ def test_energies_between():
         interpolated(reference, reference, SMALL)
     with pytest.raises(ValueError, match="the spectrum is continuous"):
         interpolated(reference, showers(np.geomspace(1, 9, 200), 3), SMALL)
+
+
+def test_fpd_of_many_features_is_that_of_few(monkeypatch):
+    """Both ways draw the same showers."""
+    x, y = np.random.default_rng(5).normal(size=(2, 300, 6)) * [[[1.0]], [[1.1]]]
+    one = fpd(x, y, min_samples=50, max_samples=300, batches=3)
+    monkeypatch.setattr("lpm.metrics.frechet._MANY", 1)
+    two = fpd(x, y, min_samples=50, max_samples=300, batches=3)
+    assert two.value == pytest.approx(one.value, rel=1e-9)
+    assert two.error == pytest.approx(one.error, rel=1e-6)

@@ -87,6 +87,15 @@ def judge_showers(generated: Path, reference: Path | None, options: Options) -> 
     for name in names:
         found |= JUDGES[name].measure(judging)
     found["settings"] = judging.settings()
+    if options.report is not None:
+        from lpm.metrics.calorimeter import separations
+        from lpm.report.showers import shower_page
+
+        pair = (judging.generated, judging.reference, judging.geometry)
+        title = f"{generated.name} against {reference.name}"
+        drawn = separations(*pair, seed=options.seed)
+        shower_page(*pair, drawn, found, title=title, seed=options.seed).write(options.report)
+        typer.echo(f"wrote {options.report}: open it in a browser", err=True)
     if options.as_json:
         typer.echo(json.dumps(found))
     else:

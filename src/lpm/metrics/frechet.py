@@ -24,6 +24,7 @@ from lpm.metrics.wasserstein import table
 __all__ = ["fpd", "frechet_distance", "products", "scaled"]
 
 _CELLS = 10_000_000  # counts held at once for each sample: 40 MB
+_MANY = 100  # features above which events are drawn one sample after the other
 _BLOCK = 1_000  # events whose products of features are held at once
 
 
@@ -105,13 +106,23 @@ def _drawn(x: Array, y: Array, sizes: NDArray[np.int32], rng: np.random.Generato
     How often each event was drawn, times the products of its features, gives the moments of all R samples in one
     product of matrices, without a copy of the events drawn.
     """
+    center = x.mean(0)  # small numbers lose fewer digits in their squares
+    if x.shape[1] > _MANY:
+        a, b = x - center, y - center
+        return np.array([_between(*_gathered(a, n, rng), *_gathered(b, n, rng)) for n in sizes])
     counts = tuple(np.empty((len(sizes), len(s)), dtype=np.int32) for s in (x, y))
     for i, n in enumerate(sizes):
         for c in counts:
             c[i] = np.bincount(rng.integers(0, c.shape[1], n), minlength=c.shape[1])
-    center = x.mean(0)  # small numbers lose fewer digits in their squares
     (m1, s1), (m2, s2) = (_moments(s - center, c, sizes) for s, c in zip((x, y), counts, strict=True))
     return _between(m1, s1, m2, s2)
+
+
+def _gathered(x: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Mean (F,) and covariance (F, F) of n events drawn: of many features, their products would not fit into memory."""
+    drawn = x[rng.integers(0, len(x), n)]
+    mean = drawn.mean(0)
+    return mean, (drawn.T @ drawn - n * np.outer(mean, mean)) / (n - 1)
 
 
 def _moments(x: Array, counts: NDArray[np.int32], sizes: NDArray[np.int32]) -> tuple[Array, Array]:

@@ -16,8 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lpm.data.batch import Batch
-from lpm.data.showers import grid_of
+from lpm.data.batch import Batch, Ragged
+from lpm.data.showers import grid_of, voxels_of
 from lpm.metrics.calorimeter import features
 from lpm.metrics.shower_classifiers import Rows, Table
 from lpm.physics.geometry import Geometry
@@ -39,7 +39,7 @@ def inputs(batch: Batch, geometry: Geometry, level: Level) -> Rows:
     """
     if level == "high":
         return Table(torch.from_numpy(features(batch, geometry)).float())
-    return _Cells(batch, geometry, level == "normalised")
+    return _Cells.of(batch, geometry, level == "normalised")
 
 
 def both(a: Rows, b: Rows) -> Rows:
@@ -60,19 +60,30 @@ def logarithms(batch: Batch, geometry: Geometry) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """Dense showers, made a few at a time."""
+    """Dense showers, made a few at a time from cells: voxel (int32) and energy in MeV."""
 
-    batch: Batch
+    voxels: Ragged
+    energies: Tensor
+    incident: Tensor
     geometry: Geometry
     normalised: bool
 
+    @classmethod
+    def of(cls, batch: Batch, geometry: Geometry, normalised: bool) -> _Cells:
+        voxels = Ragged(voxels_of(batch, geometry).int(), batch.collections["cell"].offsets)
+        energies, incident = (batch.field(f).values.float() * _MEV for f in ("cell.energy", "shower.energy"))
+        return cls(voxels, energies, incident, geometry, normalised)
+
     def __len__(self) -> int:
-        return len(self.batch)
+        return len(self.incident)
 
     def take(self, index: Tensor) -> Tensor:
-        some = self.batch.select(["cell", "shower.energy"])[index]
-        grid = grid_of(some, self.geometry).float() * _MEV
-        incident = some.field("shower.energy").values.float()[:, None] * _MEV
+        first, lengths = self.voxels.offsets[:-1][index], self.voxels.lengths[index]
+        event = torch.repeat_interleave(torch.arange(len(index)), lengths)
+        row = torch.arange(len(event)) + (first - lengths.cumsum(0) + lengths)[event]
+        flat = torch.zeros(len(index) * self.geometry.voxels)
+        flat.index_add_(0, event * self.geometry.voxels + self.voxels.values[row], self.energies[row])
+        grid, incident = flat.view(len(index), -1), self.incident[index][:, None]
         if not self.normalised:
             return torch.cat([incident.log10(), grid / incident], 1)
         place = torch.from_numpy(self.geometry.places[:, 0])
