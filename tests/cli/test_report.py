@@ -32,3 +32,17 @@ def test_folder_without_record_fails_and_leaves_no_page(tmp_path):
     assert result.exit_code == 1
     assert "run.jsonl" in str(result.exception)
     assert not out.exists()
+
+
+def test_answers_are_explained_on_events(tmp_path):
+    from lpm.model.checkpoint import resolve
+
+    out = tmp_path / "page.html"
+    result = run(resolve("jets-top"), "--data", "sample:jets", "--events", 4, "--out", out)
+    assert result.exit_code == 0, result.exception
+    text = out.read_text()
+    assert "label, 4 events. Baseline" in text
+    assert "rows of particle removed" in text
+    result = run(resolve("jets-top"), "--data", "sample:jets", "--head", "nothing", "--out", tmp_path / "none.html")
+    assert "classifier 'nothing': the model has label" in str(result.exception)
+    assert not (tmp_path / "none.html").exists()
