@@ -117,7 +117,7 @@ def test_catalogue(lpm):
         name in text for name in ("jetclass", "top-landscape", "quark-gluon", "jetnet", "aspen-open-jets", "CC-BY-4.0")
     )
     assert "no published checksum" in lpm("fetch", "jetnet", "--list")
-    assert len(json.loads(lpm("fetch", "--list", "--json"))) == 5
+    assert len(json.loads(lpm("fetch", "--list", "--json"))) == 9
 
 
 def test_verbs_do_not_load_torch_before_they_run():

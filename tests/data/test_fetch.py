@@ -190,7 +190,9 @@ def test_command(server, tmp_path, monkeypatch):
 
 
 def test_catalogue_says_what_one_needs_to_know():
-    assert {e.name for e in CATALOG} == {"jetclass", "top-landscape", "quark-gluon", "jetnet", "aspen-open-jets"}
+    calorimeters = {f"calochallenge-{name}" for name in ("1-photons", "1-pions", "2", "3")}
+    jets = {"jetclass", "top-landscape", "quark-gluon", "jetnet", "aspen-open-jets"}
+    assert {e.name for e in CATALOG} == jets | calorimeters
     for e in CATALOG:
         assert e.licence == "CC-BY-4.0"
         assert re.match(r"10\.\d+/", e.doi)
