@@ -2,10 +2,12 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
+from lpm.data.io.showers import write_showers
 from lpm.data.showers import DATA_SETS, cells_of
 from lpm.metrics.calorimeter import features, observables, physics_distances, separations
 from lpm.physics.geometry import GEOMETRIES, Geometry, Layer
@@ -139,30 +141,62 @@ def parity(shared_data):
     folder = shared_data / "calorimeter" / "parity"
     files = [folder / f"dataset_1-photons_{name}.hdf5" for name in ("generated", "reference")]
     expected = json.loads((folder / "dataset_1-photons_expected.json").read_text())
-    return [read_showers(f)[0] for f in files], expected
+    return [[read_showers(f, cells=cells)[0] for f in files] for cells in (True, False)], expected
 
 
 def test_features_are_the_official_ones(parity):
-    (generated, _), expected = parity
-    f = features(generated, PHOTONS)
-    np.testing.assert_allclose(f[0], expected["feature_vector_first_generated_event"], rtol=1e-6)
-    mean, std = np.array(expected["feature_mean_generated"]), np.array(expected["feature_std_generated"])
-    np.testing.assert_allclose(f.mean(0), mean, rtol=1e-6)
-    np.testing.assert_allclose(f.std(0), std, rtol=1e-6)
+    ways, expected = parity
+    for generated, _ in ways:
+        f = features(generated, PHOTONS)
+        first = expected["feature_vector_first_generated_event"]
+        np.testing.assert_allclose(f[0], first, rtol=1e-6)
+        mean, std = np.array(expected["feature_mean_generated"]), np.array(expected["feature_std_generated"])
+        np.testing.assert_allclose(f.mean(0), mean, rtol=1e-6)
+        np.testing.assert_allclose(f.std(0), std, rtol=1e-6)
 
 
 def test_separations_are_the_official_ones(parity):
-    samples, expected = parity
-    found = separations(*samples, PHOTONS, samples=2)
+    ways, expected = parity
     wanted = expected["separation_power"]
-    assert list(found) == list(wanted)
-    values = [found[name].estimate.value for name in wanted]
-    np.testing.assert_allclose(values, list(wanted.values()), rtol=1e-9)
+    for samples in ways:
+        found = separations(*samples, PHOTONS, samples=2)
+        assert list(found) == list(wanted)
+        values = [found[name].estimate.value for name in wanted]
+        np.testing.assert_allclose(values, list(wanted.values()), rtol=1e-9)
 
 
 def test_fpd_and_kpd_are_the_official_ones(parity):
-    samples, expected = parity
+    (samples, _), expected = parity
     found = physics_distances(*samples, PHOTONS, min_samples=1000, max_samples=3000)
     for name in ("fpd", "kpd"):
         assert found[name].value == pytest.approx(expected[name]["value"], rel=1e-6)
         assert found[name].error == pytest.approx(expected[name]["error"], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_dense_showers_are_described_alike(name, tmp_path):
+    geometry = GEOMETRIES[name]
+    batch, _ = showers(6, 1, geometry=geometry)
+    batch = batch.select(["cell", "shower.energy"])
+    write_showers(tmp_path / "a.hdf5", [batch], geometry)
+    (full, _), (lean, _) = (read_showers(tmp_path / "a.hdf5", cells=cells) for cells in (True, False))
+    for path in (*(f"layer.{f}" for f in full.schema["layer"].names), "shower.energy", "shower.total", "cell.energy"):
+        torch.testing.assert_close(
+            lean.field(path).values, full.field(path).values, rtol=1e-7, atol=1e-5, equal_nan=True
+        )
+    assert torch.equal(lean.collections["cell"].offsets, full.collections["cell"].offsets)
+    np.testing.assert_allclose(features(lean, geometry), features(full, geometry), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("voxel", "energy", "match"), [
+    (-1.0, 1.0, r"entry 1: cell\.energy\[5\] is -0\.001 GeV"), (np.nan, 1.0, r"entry 1: cell\.energy\[5\] is nan"),
+    (1.0, -1.0, "entry 1: incident energy is -0.001 GeV"),
+])  # fmt: skip
+def test_faults_of_dense_showers_are_named(tmp_path, voxel, energy, match):
+    x, e = np.ones((3, 368)), np.ones((3, 1))
+    x[1, 5], e[1] = voxel, energy
+    with h5py.File(tmp_path / "a.hdf5", "w") as f:
+        f["showers"], f["incident_energies"] = x, e
+    for cells in (True, False):
+        with pytest.raises(ValueError, match=match):
+            read_showers(tmp_path / "a.hdf5", cells=cells)

@@ -20,16 +20,19 @@ from numpy.typing import NDArray
 
 from lpm.physics.geometry import Geometry
 
-__all__ = ["layers_of"]
+__all__ = ["layers_of", "layers_of_grid"]
+
+Array = NDArray[np.float64]
 
 _MEV = 1e3
+_DIRECTIONS = ("eta", "phi", "r")
 _TINY = 1e-16
 """MeV; keeps layers without energy from a division by zero."""
 
 
 def layers_of(
-    geometry: Geometry, showers: int, event: NDArray[np.int64], voxel: NDArray[np.int64], energy: NDArray[np.float64]
-) -> dict[str, NDArray[np.float64]]:
+    geometry: Geometry, showers: int, event: NDArray[np.int64], voxel: NDArray[np.int64], energy: Array
+) -> dict[str, Array]:
     """Observables of all layers from the cells of B showers.
 
     Args:
@@ -50,23 +53,58 @@ def layers_of(
         >>> {k: found[k].item() for k in ("energy", "sparsity", "r")}
         {'energy': 4.0, 'sparsity': 0.0, 'r': 1.5}
     """
-    layers, places = len(geometry.layers), geometry.places[:, 0]
-    key = event * layers + places[voxel]
+    layers = len(geometry.layers)
+    key = event * layers + geometry.places[voxel, 0]
 
-    def total(weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    def total(weights: Array | None) -> Array:
         return np.bincount(key, weights, showers * layers).reshape(showers, layers).astype(np.float64)
 
-    sizes = np.array([layer.voxels for layer in geometry.layers])
     energy = _single(energy * _MEV)
-    whole = _single(total(energy))
-    out = {"energy": whole / _MEV, "sparsity": 1 - total(None) / sizes}
-    flat = np.array([layer.sectors == 1 for layer in geometry.layers])
-    for name, middles in zip(("eta", "phi", "r"), geometry.centres.T, strict=True):
+    moments = {}
+    for name, middles in zip(_DIRECTIONS, geometry.centres.T, strict=True):
         x = middles[voxel]
         first = x * energy
-        centre = total(first) / (whole + _TINY)
-        first *= x
-        square = total(first) / (whole + _TINY)
+        moments[name] = total(first), total(x * first)
+    return _observables(geometry, total(None), total(energy), moments)
+
+
+def layers_of_grid(geometry: Geometry, grid: Array) -> dict[str, Array]:
+    """The same from (B, V) showers as rows of voxels, in GeV: for dense showers one product of matrices a layer.
+
+    Args:
+        geometry: Of V voxels.
+        grid: (B, V) energies, 0 where there is none.
+
+    Example:
+        >>> from lpm.physics.geometry import Layer
+        >>> g = Geometry("g", (Layer(0, (0.0, 2.0, 4.0), 1),))
+        >>> layers_of_grid(g, np.array([[3.0, 1.0]]))["r"].item()
+        1.5
+    """
+    shape = len(grid), len(geometry.layers)
+    counts, energy = np.empty(shape), np.empty(shape)
+    moments = {name: (np.empty(shape), np.empty(shape)) for name in _DIRECTIONS}
+    for i, (layer, first) in enumerate(zip(geometry.layers, geometry.first, strict=True)):
+        part = slice(first, first + layer.voxels)
+        cells = _single(grid[:, part] * _MEV)
+        middles = geometry.centres[part]
+        counts[:, i] = np.count_nonzero(cells, axis=1)
+        sums = cells @ np.concatenate([np.ones((layer.voxels, 1)), middles, middles**2], 1)
+        energy[:, i] = sums[:, 0]
+        for k, name in enumerate(_DIRECTIONS, start=1):
+            moments[name][0][:, i], moments[name][1][:, i] = sums[:, k], sums[:, k + 3]
+    return _observables(geometry, counts, energy, moments)
+
+
+def _observables(
+    geometry: Geometry, counts: Array, energy: Array, moments: dict[str, tuple[Array, Array]]
+) -> dict[str, Array]:
+    """From the number of cells with energy, its sum in MeV and its first and second moments, all (B, L)."""
+    whole = _single(energy)
+    flat = np.array([layer.sectors == 1 for layer in geometry.layers])
+    out = {"energy": whole / _MEV, "sparsity": 1 - counts / np.array([layer.voxels for layer in geometry.layers])}
+    for name, (first, second) in moments.items():
+        centre, square = first / (whole + _TINY), second / (whole + _TINY)
         width = np.sqrt(np.clip(square - centre**2, 0, None))
         if name != "r":
             centre[:, flat], width[:, flat] = np.nan, np.nan
@@ -74,6 +112,6 @@ def layers_of(
     return out
 
 
-def _single(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _single(x: Array) -> Array:
     """Rounded to single precision."""
     return x.astype(np.float32).astype(np.float64)

@@ -6,19 +6,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
 from lpm.data.schema import Collection, Schema
-from lpm.data.showers import DATA_SETS, LAYER, SHOWER, voxels_of
+from lpm.data.showers import CELL, DATA_SETS, LAYER, SHOWER, voxels_of
 from lpm.metrics.calorimeter import METRICS, judge
 from lpm.metrics.estimate import Estimate
 from lpm.physics.geometry import GEOMETRIES, Geometry
-from lpm.physics.showers import layers_of
+from lpm.physics.showers import layers_of, layers_of_grid
 from lpm.tasks.base import Task
 
-__all__ = ["CALORIMETER", "describe", "geometry_in", "threshold_of"]
+__all__ = ["CALORIMETER", "describe", "describe_grid", "geometry_in", "threshold_of"]
 
 
 def threshold_of(geometry: Geometry) -> float:
@@ -52,10 +56,7 @@ def describe(batch: Batch, geometry: Geometry, threshold: float | None = None) -
     found = layers_of(
         geometry, len(batch), cells.event.numpy(), voxels_of(batch, geometry).numpy(), energy[kept].double().numpy()
     )
-    found["number"] = np.tile([float(la.number) for la in geometry.layers], (len(batch), 1))
-    columns = [torch.from_numpy(found[f.name]).reshape(-1) for f in LAYER]
-    lengths = torch.full((len(batch),), len(geometry.layers))
-    rows = Ragged.from_lengths(torch.stack(columns, 1).to(energy.dtype), lengths)
+    rows = _rows(found, geometry, energy.dtype)
     schema: Schema = batch.schema.replace(Collection(name="layer", fields=LAYER))
     total = Ragged(energy[kept].double(), cells.offsets).sum().to(energy.dtype)
     whole, names = batch.collections["shower"], batch.schema["shower"].names
@@ -64,6 +65,47 @@ def describe(batch: Batch, geometry: Geometry, threshold: float | None = None) -
     fields = (*(schema["shower"].fields[i] for i in keep), SHOWER["total"])
     shower = Collection(name="shower", fields=fields, single=True)
     return Batch(schema.replace(shower), {**batch.collections, "layer": rows, "shower": whole})
+
+
+def describe_grid(grid: Tensor, incident: Tensor, geometry: Geometry, threshold: float | None = None) -> Batch:
+    """Describe showers as rows of voxels, without the places of their cells: `cell.energy` alone is kept.
+
+    Args:
+        grid: (B, V) energies in GeV.
+        incident: (B,) energies of the incident particles, GeV.
+        geometry: Of V voxels.
+        threshold: As for `describe`.
+
+    Returns:
+        What `describe` gives, but for `cell.layer`, `cell.r`, `cell.alpha` and all of `shower` except energies.
+    """
+    if threshold is None:
+        threshold = threshold_of(geometry)
+    kept = (grid >= torch.tensor(threshold, dtype=grid.dtype)) & (grid > 0)
+    grid = torch.where(kept, grid, 0.0)
+    cells = Ragged.from_lengths(grid[kept][:, None], kept.sum(1))
+    rows = _rows(layers_of_grid(geometry, grid.double().numpy()), geometry, grid.dtype)
+    shower = Ragged.single(torch.stack([incident.to(grid.dtype), grid.sum(1)], 1))
+    return Batch(_LEAN, {"cell": cells, "shower": shower, "layer": rows})
+
+
+_LEAN = Schema(
+    name="showers",
+    collections=(
+        Collection(name="cell", fields=(CELL["energy"],)),
+        Collection(name="shower", fields=(SHOWER["energy"], SHOWER["total"]), single=True),
+        Collection(name="layer", fields=LAYER),
+    ),
+)
+
+
+def _rows(found: Mapping[str, NDArray[np.float64]], geometry: Geometry, dtype: torch.dtype) -> Ragged:
+    """Rows of the collection `layer` from observables (B, L)."""
+    count = len(found["energy"])
+    numbers = np.tile([float(layer.number) for layer in geometry.layers], (count, 1))
+    columns = [torch.from_numpy({**found, "number": numbers}[f.name]).reshape(-1) for f in LAYER]
+    lengths = torch.full((count,), len(geometry.layers))
+    return Ragged.from_lengths(torch.stack(columns, 1).to(dtype), lengths)
 
 
 def geometry_in(batch: Batch) -> Geometry:

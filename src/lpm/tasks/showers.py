@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from lpm.data.batch import Batch
-from lpm.data.io.showers import CaloChallengeReader, named_geometry
+from lpm.data.io.showers import CaloChallengeReader
 from lpm.metrics.calorimeter import MAX_SAMPLES, MIN_SAMPLES, physics_distances, separations
 from lpm.metrics.estimate import Estimate
 from lpm.metrics.memory import memorised
@@ -27,7 +27,7 @@ from lpm.metrics.shower_energies import FEWEST, energy_bins, interpolated
 from lpm.metrics.shower_inputs import Level, both, inputs, logarithms
 from lpm.metrics.shower_networks import Residual3d
 from lpm.physics.geometry import Geometry
-from lpm.tasks.calorimeter import describe, threshold_of
+from lpm.tasks.calorimeter import describe, describe_grid, threshold_of
 
 __all__ = ["JUDGES", "Judge", "Judging", "read_showers"]
 
@@ -84,7 +84,7 @@ class Judge:
 
     Args:
         measure: Returns JSON, by the names under which it is printed.
-        cells: Whether it needs the cells, not only what was computed from them.
+        cells: Whether it needs the places of cells.
     """
 
     measure: Callable[[Judging], dict[str, Any]]
@@ -97,7 +97,7 @@ def read_showers(path: str | Path, dataset: str | None = None, *, cells: bool = 
     Args:
         path: The file.
         dataset: Name of a data set or path of a binning XML; None if the number of voxels tells.
-        cells: Whether to keep the cells; without them, ten thousand showers take a few megabytes.
+        cells: Whether to keep the places of cells; else only their energies, which takes a fraction of the time.
 
     Returns:
         The showers in double precision, and their geometry.
@@ -105,12 +105,11 @@ def read_showers(path: str | Path, dataset: str | None = None, *, cells: bool = 
     Raises:
         ValueError: If the file has other voxels, a shower is faulty, or there is none.
     """
-    geometry = named_geometry(dataset) if dataset else None
-    parts = []
     with CaloChallengeReader(path, tree=dataset, dtype=torch.float64) as reader:
-        for batch in reader.batches():
-            described = describe(batch, geometry or reader.geometry)
-            parts.append(described if cells else described.select(["shower", "layer"]))
+        if cells:
+            parts = [describe(batch, reader.geometry) for batch in reader.batches()]
+        else:
+            parts = [describe_grid(*reader.dense(a, b), reader.geometry) for a, b in reader.groups]
         if not parts:
             raise ValueError(f"{path}: expected showers, found none; check how the file was made")
         return Batch.cat(parts), reader.geometry
@@ -225,7 +224,7 @@ def _interpolation(j: Judging) -> dict[str, Any]:
 
 
 JUDGES: dict[str, Judge] = {
-    "separation": Judge(measure=_separation, cells=True),
+    "separation": Judge(measure=_separation, cells=False),
     "fpd": _distance("fpd"),
     "kpd": _distance("kpd"),
     "classifier-low": _classifier("classifier-low", "low"),

@@ -122,6 +122,22 @@ class CaloChallengeReader(Hdf5Reader):
         grid = self._gev("showers", start, stop, self.geometry.voxels)
         return cells_of(grid, self.geometry, shower).select(schema.paths)
 
+    def dense(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Showers start ≤ i < stop as rows of voxels (n, V), and incident energies (n,), in GeV.
+
+        Raises:
+            ValueError: If one of them cannot be used, whatever `on_bad` says.
+        """
+        grid, incident = (
+            self._gev("showers", start, stop, self.geometry.voxels),
+            self._gev("incident_energies", start, stop, 1),
+        )
+        # One sum finds what is no number; the search for it may take its time.
+        if not bool(grid.sum().isfinite()) or bool((grid < 0).any()) or not bool((incident > 0).all()):
+            self._checked(self.read(start, stop), start)
+            raise ValueError(f"{self.path}: entries {start} to {stop - 1}: energies add up to no number; mend the file")
+        return grid, incident[:, 0]
+
     def _gev(self, name: str, start: int, stop: int, width: int) -> Tensor:
         """Rows of an array in GeV, rounded once."""
         rows = self.rows(name, start, stop).reshape(stop - start, width)
