@@ -14,7 +14,7 @@ from lpm.data.batch import Batch
 from lpm.data.fields import JET, JETCLASS, jets_schema
 from lpm.data.fine import FINE, MASS
 from lpm.tasks import TASKS
-from lpm.tasks.fine import members
+from lpm.tasks.fine import members, pictures
 
 
 def scored(n: int = 4000, labels: tuple[str, ...] = FINE.leaves, *, sharp: float = 3.0, tilt: float = 0.0) -> Batch:
@@ -85,6 +85,18 @@ def test_the_mass_is_judged_against_the_resonance() -> None:
     assert found["mass_bias[H].regressed"] == pytest.approx(0, abs=1e-5)
     assert found["mass_width[H].regressed"] == pytest.approx(0, abs=1e-5)
     assert found["mass_bias[H].sdmass"] < -0.15
+
+
+def test_pictures_show_what_was_measured() -> None:
+    (kind, curve), (other, spectra) = pictures(scored(8000, tilt=4.0))
+    assert (kind, other) == ("curve", "histogram")
+    assert list(spectra["series"]) == ["all QCD jets", *curve["series"]]
+    heavy = {n: sum(s[5:]) / sum(s) for n, s in spectra["series"].items()}
+    assert heavy["THVV"] > 3 * heavy["all QCD jets"]
+    whole = {n: sum(s) + spectra["outside"][n] for n, s in spectra["series"].items()}
+    assert whole["THVV"] == pytest.approx(0.1 * whole["all QCD jets"], abs=2)
+    with pytest.raises(ValueError, match="no QCD jet to draw"):
+        pictures(scored()[:0])
 
 
 def test_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ on it changes the mass spectrum of QCD jets. Labels may stop at inner nodes, as 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +22,11 @@ from lpm.metrics.discriminant import PUBLISHED, Discriminant
 from lpm.metrics.estimate import Array, Estimate
 from lpm.metrics.resolution import resolution
 from lpm.metrics.roc import rejection, roc_auc
+from lpm.metrics.shapes import roc
 from lpm.model.heads.base import class_mask
 from lpm.tasks.base import Task, paired
 
-__all__ = ["FINE_TASK", "GROUPS", "MASS_EDGES", "POINTS", "SCULPTED", "evaluate", "members", "scores_of"]
+__all__ = ["FINE_TASK", "GROUPS", "MASS_EDGES", "POINTS", "SCULPTED", "evaluate", "members", "pictures", "scores_of"]
 
 GROUPS = FINE.groups(JETCLASS_NODES)
 """{leaf: labels that may be it}: those of `FINE` at any depth, and those of JetClass."""
@@ -109,6 +111,45 @@ def evaluate(
         have = ", ".join(d.name for d in discriminants)
         raise ValueError(f"no jets of both signal and background of any of {have}; their labels are other classes")
     return out | _mass(predicted, source, seed)
+
+
+def pictures(
+    predicted: Batch, truth: Batch | None = None, *, discriminants: Sequence[Discriminant] = PUBLISHED
+) -> list[tuple[str, dict[str, Any]]]:
+    """What a report draws: ROC curves of the discriminants, and the QCD mass before and after a cut on each.
+
+    Args:
+        predicted: Jets with `jet.score_<leaf>` and `jet.sdmass`.
+        truth: The same jets with `jet.label`; None if the predicted ones hold it.
+        discriminants: What to draw. One whose signal or background has no jet is left out.
+
+    Returns:
+        (kind, content) of run events: `for kind, content in pictures(scored): Run("run").write(kind, **content)`.
+
+    Raises:
+        ValueError: If scores or labels are missing, or there is no QCD jet.
+    """
+    source, scores = paired(predicted, truth), scores_of(predicted)
+    qcd, curves, spectra = members(source, ["QCD"]), {}, {}
+    if not qcd.any():
+        raise ValueError("no QCD jet to draw the mass of; name a file that has labels of QCD jets")
+    mass = _numbers(predicted, "jet.sdmass")[qcd]
+    spectra["all QCD jets"] = mass
+    for d in discriminants:
+        signal, background = members(source, d.signal), members(source, d.background)
+        if signal.any() and background.any():
+            value, either = d.value(scores, FINE), signal | background
+            curves[d.name] = (value[either], signal[either])
+            spectra[d.name] = mass[value[qcd] >= threshold(value[qcd], SCULPTED)]
+    counts = {n: np.histogram(m, MASS_EDGES)[0] for n, m in spectra.items()}
+    histogram = {
+        "name": "jet.sdmass", "unit": "GeV", "edges": list(MASS_EDGES), "ratio": False,
+        "caption": f"soft-drop mass of QCD jets, all and the {SCULPTED:.0%} that pass a cut on each discriminant",
+        "series": {n: [float(x) for x in c] for n, c in counts.items()},
+        "outside": {n: float(len(spectra[n]) - c.sum()) for n, c in counts.items()},
+    }  # fmt: skip
+    return [("curve", {**roc(curves), "caption": "signal of each discriminant against its background"}),
+            ("histogram", histogram)]  # fmt: skip
 
 
 def _leaves(source: Batch, scores: dict[str, Array], seed: int) -> dict[str, Estimate]:
