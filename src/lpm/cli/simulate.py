@@ -28,7 +28,8 @@ def simulate(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="For jets: jetclass (if none is named), fine, top-landscape, quark-gluon, jet-origin-higgs, jet-origin-z; "
+            help="For jets: jetclass (if none is named), fine, top-landscape, quark-gluon, jet-origin-higgs, "
+            "jet-origin-z; "
             "for events: four-tops; for pid: alice, mismodelled. Or a .toml file like them."
         ),
     ] = None,
