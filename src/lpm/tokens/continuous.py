@@ -157,9 +157,9 @@ class Continuous(Tokenizer):
             columns: {field: (B, L)} raw values; anything finite at padding.
             valid: (B, L) True where a row exists.
         """
-        own = self._own(torch.stack([columns[n] for n in self.names], -1).flatten(0, 1))
+        own = self._own(torch.stack([columns[n] for n in self.names], -1).flatten(0, 1)).view(*valid.shape, -1)
         if self.width == sum(self.sizes):
-            return own.unflatten(0, valid.shape)
+            return own
         c, derived = self.config, []
         for name in c.shares:
             x = torch.where(valid, columns[name], 0.0).double()
@@ -167,7 +167,7 @@ class Continuous(Tokenizer):
             derived.append((x / torch.where(whole > 0, whole, 1.0)).clamp_min(1e-8).log().to(self.mean.dtype))
         derived += [torch.hypot(columns[a], columns[b]) for a, b in c.lengths]
         more = self._standard(torch.stack(derived, -1), slice(len(self.names), None)).nan_to_num(0.0)
-        return torch.cat([own.unflatten(0, valid.shape), more], -1)
+        return torch.cat([own, more], -1)
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -178,7 +178,7 @@ class Continuous(Tokenizer):
     def by_field(self, features: Tensor) -> Tensor:
         """Sums (N, len(told)) of the (N, width) features that tell the same, those of the classes of a category."""
         sizes = [*self.sizes, *[1] * (self.width - sum(self.sizes))]
-        return torch.stack([part.sum(1) for part in features.split(sizes, 1)], 1)
+        return torch.stack([part.sum(1) for part in torch.split(features, sizes, 1)], 1)
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -165,7 +165,8 @@ class ClassBlock(_Weights):
         q_GHE = torch.einsum("gd,hed->ghe", token_GD, wq) + self.qkv.bias.view(3, self.heads, -1)[0]
         q_GHD = torch.einsum("ghe,hed->ghd", q_GHE, wk) * wk.shape[1] ** -0.5
         hidden_GL = F.pad(padding_GL, (1, 0))
-        return (q_GHD @ u_GLD.mT).masked_fill(hidden_GL[:, None], float("-inf")).softmax(-1)
+        seen_GHL: Tensor = (q_GHD @ u_GLD.mT).masked_fill(hidden_GL[:, None], float("-inf")).softmax(-1)
+        return seen_GHL
 
 
 class ParticleTransformer(SetBackbone):
@@ -238,14 +239,14 @@ class ParticleTransformer(SetBackbone):
     ) -> Float[Tensor, "B D"]:
         """See `SetBackbone.padded`."""
         size = valid_BL.shape
-        x_BLD = self.embed(self.norm_features(features_BLF.flatten(0, 1))).unflatten(0, size)
-        p_7BL = kinematics(momenta_BL4.flatten(0, 1)).unflatten(1, size)
+        x_BLD = self.embed(self.norm_features(features_BLF.flatten(0, 1))).view(*size, -1)
+        p_7BL = kinematics(momenta_BL4.flatten(0, 1)).view(-1, *size)
         a_7P, b_7P = (p.expand(-1, -1, size[1], size[1]).flatten(1) for p in (p_7BL[..., None], p_7BL[:, :, None]))
         kinds: tuple[Tensor | None, Tensor | None] = (None, None)
         if species_BL is not None:
             square = (*size, size[1])
             kinds = species_BL[..., None].expand(square).flatten(), species_BL[:, None].expand(square).flatten()
-        terms_KBLL = describe(a_7P, b_7P, self.config.physics, *kinds).unflatten(1, (*size, size[1]))
+        terms_KBLL = describe(a_7P, b_7P, self.config.physics, *kinds).view(-1, *size, size[1])
         # An event without particles looks somewhere, and at nothing.
         seen_BL = valid_BL | (torch.arange(size[1], device=valid_BL.device) == 0)
         bias_BHLL = self.interactions.padded(terms_KBLL).masked_fill(~seen_BL[:, None, None], float("-inf"))
