@@ -24,6 +24,7 @@ PAGES = HERE.parent / "docs"
 RESULTS_OF = {
     "public_taggers": "Taggers on public samples",
     "taggers": "Ten classes, every body",
+    "fine_taggers": "Fine classes and masses",
     "label_efficiency": "What pre-training is worth",
     "generation": "Generated jets",
     "tokenizers": "Tokenizers",

@@ -17,8 +17,10 @@ import pytest
 import torch
 
 from lpm.data.batch import Batch
-from lpm.data.fields import JETCLASS
+from lpm.data.fields import JET, JETCLASS
+from lpm.data.fine import FINE, MASS
 from lpm.data.io.parquet import write_batches
+from lpm.metrics.discriminant import PUBLISHED
 from lpm.model.backbone import Backbone
 from lpm.physics.kinematics import cartesian
 from lpm.recipes import RECIPES
@@ -107,6 +109,28 @@ def test_generation(shard: Path, body: Path, start: Start) -> None:
     assert {"w1[jet.mass]", "w1[jet.efp_star]", "sliced_w1"} <= set(names)
     mass = table["rows"][names.index("w1[jet.mass]")]
     assert mass[1]["value"] > mass[2]["value"]  # two steps of training do not reach the floor
+
+
+def test_fine_taggers(jets: Batch, start: Start, tmp_path: Path) -> None:
+    g = torch.Generator().manual_seed(0)
+    some = torch.tensor([FINE.leaves.index(n) for n in ("H_bb", "H_cc", "H_WW_4q0c", "W_0c", "top_bqq0c")])
+    quark = torch.arange(400) % 2 == 0
+    label = torch.where(quark, FINE.leaves.index("QCD_others"), some[torch.arange(400) // 2 % 5])
+    field = replace(jets.schema.field("jet.label"), labels=FINE.leaves)
+    batch = jets.with_field("jet", field, label)
+    mass = 20 + 200 * torch.rand(400, generator=g)
+    columns = {JET["sdmass"]: mass, JET["mass"]: mass + 10, MASS["target_mass"]: 1.1 * mass}
+    columns |= {MASS["mass_factor"]: 1.1 * mass / (mass + 10), JET["pt"]: 250 + 700 * torch.rand(400, generator=g)}
+    for name, values in columns.items():
+        batch = batch.with_field("jet", name, values)
+    batch = Batch.cat([batch] * 4)
+    write_batches(tmp_path / "fine.parquet", [batch], schema=batch.schema)
+    record = start("fine_taggers", "--data", tmp_path / "fine.parquet", "--body", "pfn", "--inputs", "kinematics")
+    tagging, scores, masses = record["tables"]
+    assert [row[0] for row in tagging["rows"]] == [d.name for d in PUBLISHED]
+    assert all(0 <= row[1]["value"] <= 1 and row[3]["value"] > 1 for row in tagging["rows"])
+    assert [row[0] for row in scores["rows"]] == ["as they are", "temperature", "isotonic"]
+    assert len(masses["rows"]) == 4
 
 
 def test_tokenizers(shard: Path, start: Start) -> None:
