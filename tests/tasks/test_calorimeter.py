@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from lpm.data.io.showers import write_showers
-from lpm.data.showers import DATA_SETS, cells_of
+from lpm.data.showers import DATA_SETS, cells_of, grid_of
 from lpm.metrics.calorimeter import features, observables, physics_distances, separations
+from lpm.metrics.shower_classifiers import Training, tell_apart
+from lpm.metrics.shower_inputs import both, inputs
 from lpm.physics.geometry import GEOMETRIES, Geometry, Layer
+from lpm.sim.calorimeter_production import produce_showers
 from lpm.tasks import TASKS
 from lpm.tasks.calorimeter import describe, geometry_in
 from lpm.tasks.showers import read_showers
@@ -200,3 +203,22 @@ def test_faults_of_dense_showers_are_named(tmp_path, voxel, energy, match):
     for cells in (True, False):
         with pytest.raises(ValueError, match=match):
             read_showers(tmp_path / "a.hdf5", cells=cells)
+
+
+@pytest.mark.slow
+def test_a_null_is_not_seen_and_one_percent_is(tmp_path):
+    """20,000 simulated photons a side: equal samples pass every judge, 1% too much energy is found."""
+    files = [tmp_path / f"{seed}.hdf5" for seed in (1, 2)]
+    for seed, path in enumerate(files, start=1):
+        produce_showers(20_000, path, seed=seed)
+    a, b = (read_showers(f)[0] for f in files)
+    rows = both(inputs(a, PHOTONS, "high"), inputs(b, PHOTONS, "high"))
+    found = tell_apart(rows, len(a), Training(hidden=64, epochs=8, seeds=3))
+    assert abs(found.auc.value - 0.5) < max(3 * found.auc.error, 0.01)
+    floor = physics_distances(a, b, PHOTONS, ("fpd",), min_samples=4000, max_samples=20_000)["fpd"]
+    assert floor.value < 1e-3
+    grid = grid_of(a, PHOTONS) * 1.01
+    shifted = describe(cells_of(grid, PHOTONS, {"energy": a.field("shower.energy").values}), PHOTONS)
+    null, seen = (separations(x, b, PHOTONS)["Etot / Einc"] for x in (a, shifted))
+    assert null.estimate.value < 2 * null.floor
+    assert seen.estimate.value > 5 * seen.floor

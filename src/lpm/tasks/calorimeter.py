@@ -81,9 +81,11 @@ def describe_grid(grid: Tensor, incident: Tensor, geometry: Geometry, threshold:
     """
     if threshold is None:
         threshold = threshold_of(geometry)
-    kept = (grid >= torch.tensor(threshold, dtype=grid.dtype)) & (grid > 0)
-    grid = torch.where(kept, grid, 0.0)
-    cells = Ragged.from_lengths(grid[kept][:, None], kept.sum(1))
+    lowest = torch.tensor(threshold, dtype=grid.dtype)
+    kept = grid >= lowest if threshold > 0 else grid > 0
+    grid = grid * kept
+    hit = torch.from_numpy(grid.numpy()[kept.numpy()])  # twice as fast as the same in torch
+    cells = Ragged.from_lengths(hit[:, None], kept.sum(1))
     rows = _rows(layers_of_grid(geometry, grid.double().numpy()), geometry, grid.dtype)
     shower = Ragged.single(torch.stack([incident.to(grid.dtype), grid.sum(1)], 1))
     return Batch(_LEAN, {"cell": cells, "shower": shower, "layer": rows})

@@ -109,7 +109,7 @@ def read_showers(path: str | Path, dataset: str | None = None, *, cells: bool = 
         if cells:
             parts = [describe(batch, reader.geometry) for batch in reader.batches()]
         else:
-            parts = [describe_grid(*reader.dense(a, b), reader.geometry) for a, b in reader.groups]
+            parts = [describe_grid(*block, reader.geometry) for block in reader.dense()]
         if not parts:
             raise ValueError(f"{path}: expected showers, found none; check how the file was made")
         return Batch.cat(parts), reader.geometry
