@@ -41,7 +41,8 @@ def sample(way: str, count: int, seed: int, folder: Path) -> Batch:
         f'detector = "atlas-delphes"\nclasses = {{ ttH = ["{card}"] }}\n',
         encoding="utf-8",
     )
-    return simulate_chunk(Request(n=count, preset=str(preset), seed=seed), 0)
+    request = Request(n=count, preset=str(preset), seed=seed)
+    return Batch.cat([simulate_chunk(request, chunk) for chunk in range(request.chunks)])
 
 
 def observed(batch: Batch) -> np.ndarray:
@@ -59,7 +60,7 @@ def main() -> None:
     o = parser.parse_args()
     if o.quick:
         o.events = 60
-    record = Record(o, "Phase space alone gives events of the right size, and a classifier knows them.")
+    record = Record(o, "How far events of phase space alone are from those of a matrix element.")
     with tempfile.TemporaryDirectory() as folder:
         x = {way: observed(sample(way, o.events, 7 + i, Path(folder))) for i, way in enumerate(CARDS)}
     names = (*OBSERVED, "largest |eta|", "largest pt")
