@@ -82,7 +82,9 @@ def apart(a: np.ndarray, b: np.ndarray) -> Cell:
 
     x, y = np.concatenate([a, b]), np.repeat([0, 1], [len(a), len(b)])
     half = np.random.default_rng(0).random(len(y)) < 0.5
-    trees = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(x[half], y[half])
+    trees = HistGradientBoostingClassifier(max_iter=60, learning_rate=0.05, max_leaf_nodes=4, random_state=0).fit(
+        x[half], y[half]
+    )
     return roc_auc(trees.predict_proba(x[~half])[:, 1], y[~half], samples=200)
 
 
