@@ -49,6 +49,17 @@ def test_a_class_without_events_keeps_its_scores() -> None:
     assert fit_temperature(scores[seen], labels[seen], CLASSES).temperature > 0
 
 
+def test_few_events_are_not_learned_by_heart() -> None:
+    """A class seen rarely keeps its scores, and no class is ruled out: cross entropy on other events stays finite."""
+    made = fit_isotonic(*events(300, 1), CLASSES)
+    scores, labels = events(4000, 2)
+    p = made(scores)[np.arange(4000), labels]
+    assert p.min() > 1e-4
+    assert -np.log(p).mean() < -np.log(scores[np.arange(4000), labels]).mean()
+    rare = fit_isotonic(*events(60, 1), CLASSES)
+    assert any(s.x == () for s in rare.steps)
+
+
 def test_stored_as_numbers() -> None:
     for made in (fit_temperature(*events(500), CLASSES), fit_isotonic(*events(500), CLASSES)):
         again = from_dict(Calibration, json.loads(json.dumps(to_dict(made))))

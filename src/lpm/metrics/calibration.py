@@ -28,7 +28,7 @@ __all__ = ["Calibration", "Steps", "fit_isotonic", "fit_temperature", "reliabili
 FLOOR = 1e-12
 """Smallest probability whose logarithm is taken."""
 
-PLATEAU = 10
+FEWEST = 50
 """Fewest events of a class for isotonic regression: fewer would be learned by heart."""
 
 
@@ -131,7 +131,7 @@ def fit_isotonic(
 ) -> Calibration:
     """The rising maps closest to the labels, one a class.
 
-    A class of fewer than 10 events keeps its scores.
+    A class of fewer than 50 events keeps its scores. No score becomes exactly 0 or 1: half an event is kept open.
 
     Args:
         scores: (N, C) probabilities.
@@ -146,7 +146,7 @@ def fit_isotonic(
     return Calibration(
         classes=classes,
         steps=tuple(
-            _rising(p[:, k], y == k, w) if (y == k).sum() >= PLATEAU else Steps((), ()) for k in range(len(classes))
+            _rising(p[:, k], y == k, w) if (y == k).sum() >= FEWEST else Steps((), ()) for k in range(len(classes))
         ),
     )
 
@@ -185,6 +185,8 @@ def _rising(x: Array, is_class: Array, w: Array) -> Steps:
     share = np.add.reduceat((w * is_class)[order], start) / np.maximum(weight, 1e-300)
     kept = weight > 0
     value, y = value[kept], isotonic_regression(share[kept], weights=weight[kept]).x
+    open_end = 0.5 / len(x)
+    y = np.clip(y, open_end, 1 - open_end)
     corner = np.ones(len(y), dtype=bool)
     corner[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
     return Steps(tuple(map(float, value[corner])), tuple(map(float, y[corner])))
