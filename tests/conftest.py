@@ -9,6 +9,7 @@ import torch
 
 from lpm.data.batch import Batch
 from lpm.data.fields import jets_schema
+from lpm.data.schema import Field
 
 # The same examples every time, and no limit on the clock: the first call of a test may import half of torch.
 hypothesis.settings.register_profile("lpm", deadline=None, derandomize=True)
@@ -38,6 +39,10 @@ def toy_jets() -> Callable[..., Batch]:
         columns = {"particle.pt": pt, "jet.label": label, "jet.pt": torch.full((n,), 500.0)}
         for name in ("deta", "dphi"):
             columns[f"particle.{name}"] = torch.randn(len(event), generator=g) * spread
-        return Batch.build(jets_schema(["pt", "deta", "dphi"], ["pt"], ["QCD", "top"]), columns, {"particle": lengths})
+        schema = jets_schema(["pt", "deta", "dphi"], ["pt"], ["QCD", "top"])
+        batch = Batch.build(schema, columns, {"particle": lengths})
+        most = torch.zeros(n).scatter_reduce(0, event, pt, "amax")
+        hardest = Field(name="hardest", kind="flag", truth=True)
+        return batch.with_field("particle", hardest, (pt == most[event]).float())
 
     return make

@@ -102,3 +102,45 @@ def test_too_little_memory_is_said() -> None:
     out = lpm("ibp", "I[1,1,1,1,1,1,0]", *POINT, "--memory", "0.00001")
     assert out.returncode == 1
     assert "choose fewer seeds" in out.stderr
+
+
+def test_the_certificate_of_a_reduction_adds_up() -> None:
+    """As somebody would check it who has nothing but the identities: in plain numbers."""
+    from lpm.theory.ibp.family import read_family
+    from lpm.theory.ibp.identities import identities
+    from lpm.theory.ibp.sectors import live_sectors, sector_of
+
+    out = lpm("ibp", "I[2,0,2,0,1,1,0]", *POINT, "--judge", "--json")
+    found = json.loads(out.stdout)
+    family, prime = read_family("trianglebox"), found["prime"]
+    by_name = {i.name: i for i in identities(family, {"d": 41, "m1": 1, "m2": 31, "m3": 47}, prime)}
+    total: dict[tuple[int, ...], int] = {}
+    for one in found["certificate"]:
+        identity = by_name[one["identity"]]
+        for shift, c, slopes in zip(identity.shifts, identity.constants, identity.slopes, strict=True):
+            index = tuple(int(a + b) for a, b in zip(one["seed"], shift, strict=True))
+            value = int(c) + sum(int(w) * a for w, a in zip(slopes, one["seed"], strict=True))
+            if sector_of(index) in live_sectors(family):
+                total[index] = (total.get(index, 0) + one["factor"] * value) % prime
+    wanted = {tuple(map(int, k.split(","))): -v % prime for k, v in found["terms"].items()}
+    assert {i: v for i, v in total.items() if v} == {(2, 0, 2, 0, 1, 1, 0): 1, **wanted}
+
+
+def test_certificates_of_sums() -> None:
+    found = json.loads(lpm("spinor", "<12>[23]/[13] + <14>[43]/[13]", "--judge", "--json").stdout)
+    for point in found["certificate"]:
+        assert point["values"][0] == point["values"][1]
+        assert len(point["brackets"]) == 20
+    found = json.loads(lpm("dilog", r"\mathrm{Li}_2(x) - 2\,\mathrm{Li}_2(1/x)", "--judge", "--json").stdout)
+    assert found["certificate"]["given"] == found["certificate"]["result"] == ["-3 * (x) ^ (x - 1)"]
+
+
+def test_a_learned_reduction(tmp_path: Path) -> None:
+    words = ("ibp", "I[2,0,2,0,1,1,0]", *POINT, "--method", "learned", "--memo", str(tmp_path / "memo"), "--json")
+    for known in (0, 1):
+        found = json.loads(lpm(*words).stdout)
+        assert found["terms"] == {
+            "1,-1,1,0,1,1,0": 107, "1,0,1,0,1,1,0": 303, "1,0,1,0,0,1,0": 915, "1,0,1,0,1,0,0": 752,
+        }  # fmt: skip
+        assert bool(found["known"]) == bool(known)
+        assert bool(found["lowered"]) != bool(known)

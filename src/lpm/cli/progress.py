@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lpm.train.loop import Record
 
-__all__ = ["training"]
+__all__ = ["counting", "training"]
 
 WAITING = 0.03
 """Share of the time spent waiting for data from which on it is said."""
@@ -41,6 +41,23 @@ def training(title: str, *, quiet: bool = False) -> Iterator[Record]:
                 bar.update(task, completed=content["step"], total=content["steps"], text=text)
 
         yield tell
+
+
+@contextmanager
+def counting(title: str) -> Iterator[Callable[[], None]]:
+    """A count that rises at each call, shown if anybody can see it.
+
+    Args:
+        title: What is counted.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.completed} {task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda: bar.advance(task)
 
 
 def _text(content: dict[str, Any]) -> str:

@@ -7,30 +7,38 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lpm.cli import farm as options
 
+if TYPE_CHECKING:
+    from lpm.data.farm import Farm
+
 __all__ = ["simulate"]
 
-TASKS = {"jets": "jetclass", "events": "four-tops", "pid": "alice", "calorimeter": "1-photons"}
+TASKS = {
+    "jets": "jetclass", "events": "four-tops", "pid": "alice", "calorimeter": "1-photons",
+    "reductions": "trianglebox",
+}  # fmt: skip
 """What can be simulated, and the preset unless one is named."""
 
 
 def simulate(
-    task: Annotated[str, typer.Argument(help="What to simulate: jets, events, pid (tracks), calorimeter (showers).")],
+    task: Annotated[str, typer.Argument(help=f"One of {', '.join(TASKS)}.")],
     out: Annotated[Path, typer.Argument(help="Folder for shards, or one file: .parquet; showers .hdf5.")],
     number: Annotated[
-        int, typer.Option("-n", "--number", help="Number of jets, events, tracks or showers, all classes together.")
+        int,
+        typer.Option("-n", "--number", help="How many jets, events, tracks, showers or paths, all classes together."),
     ],
     preset: Annotated[
         str | None,
         typer.Option(
             help="For jets: jetclass (if none is named), fine, top-landscape, quark-gluon, jet-origin-higgs, "
             "jet-origin-z; "
-            "for events: four-tops; for pid: alice, mismodelled. Or a .toml file like them."
+            "for events: four-tops; for pid: alice, mismodelled. Or a .toml file like them. For reductions: a family "
+            "of integrals, by name or as a JSON file."
         ),
     ] = None,
     dataset: Annotated[
@@ -85,6 +93,13 @@ def simulate(
         if classes or pt or detector or compact or on != "local" or dry_run:
             raise ValueError("pid: takes --preset, --seed, --resume and --json only; all else is in its card")
         _tracks(out, number, preset, seed, resume, as_json)
+        return
+    if task == "reductions":
+        if classes or pt or detector or compact:
+            raise ValueError("reductions: has no classes, pt, detector or compact form")
+        farm = Farm(on=on, workers=workers or 1, time=time, memory=memory, partition=partition, account=account,
+                    extra=tuple(extra or ()))  # fmt: skip
+        _paths(out, number, preset, seed, resume, farm, as_json)
         return
     makes = "events" if read_preset(preset).find == "objects" else "jets"
     if makes != task:
@@ -155,3 +170,24 @@ def _showers(out: Path, number: int, card: str, seed: int, as_json: bool) -> Non
         typer.echo(json.dumps({"out": str(out), **manifest}))
     else:
         typer.echo(f"{out}: {number:,} showers, parametrised: {manifest['request']['card']['text']}")
+
+
+def _paths(out: Path, number: int, family: str, seed: int, resume: bool, farm: Farm, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lpm.theory.ibp.family import read_family
+    from lpm.theory.ibp.sample import PathRequest, write_paths
+
+    console = Console(stderr=True)
+    request = PathRequest(n=number, family=read_family(family), seed=seed)
+    with options.failures_shown(as_json), Progress(console=console, disable=as_json or not console.is_terminal) as bar:
+        line = bar.add_task("reducing", total=number)
+        states = write_paths(
+            request, out, farm=farm, resume=resume, done=lambda made: bar.advance(line, made),
+            tell=lambda text: typer.echo(text, err=True),
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), "states": states, "paths": number, "family": request.family.name}))
+    else:
+        typer.echo(f"{out}: {number:,} paths with {states:,} states of family {request.family.name}")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from lpm.cli.integrals import Form, How, reduce_integrals
 
 if TYPE_CHECKING:
     from lpm.theory.dilog import Dilogs
     from lpm.theory.engine import Found
-    from lpm.theory.ibp.family import Family
-    from lpm.theory.ibp.reduce import Reduction
     from lpm.theory.spinor import Brackets
 
 __all__ = ["unscramble"]
@@ -27,12 +27,20 @@ def unscramble(
     point: Annotated[str, typer.Option(help="Values: d=41,m1=1,m2=31,m3=47.")] = "",
     prime: Annotated[int, typer.Option(help="Reduce modulo this prime; below 2^63.")] = 2**31 - 1,
     keep: Annotated[str, typer.Option(help="Find coefficients as functions of this symbol, as exact fractions.")] = "",
-    method: Annotated[str, typer.Option(help="How to reduce: laporta.")] = "laporta",
+    method: Annotated[
+        str, typer.Option(help="How to reduce: laporta, or learned, whose memory does not grow.")
+    ] = "laporta",
+    policy: Annotated[str, typer.Option(help="Run folder or shipped model, for learned.")] = "ibp-trianglebox",
+    memo: Annotated[Path | None, typer.Option(help="File of what learned finds; it goes on from there.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes, for learned.")] = 1,
     memory: Annotated[float, typer.Option(help="Most memory for what elimination finds, GiB.")] = 16.0,
     points: Annotated[int, typer.Option(help="Number of particles in spinor brackets.")] = 5,
-    beam: Annotated[int, typer.Option(help="Sums of Li2 or brackets that are followed at a time.")] = 20,
+    beam: Annotated[int, typer.Option(help="Sums that are followed at a time.")] = 20,
     seconds: Annotated[float, typer.Option(help="Time for the search of a simpler sum.")] = 60.0,
     logs: Annotated[bool, typer.Option("--logs", help="Also what sums of Li2 drop: logarithms and constants.")] = False,
+    judge: Annotated[
+        bool, typer.Option("--judge", help="Also print what certifies the result.")
+    ] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
@@ -50,26 +58,12 @@ def unscramble(
             raise ValueError(f"expected a beam of at least 1 and some time, got {beam} and {seconds:g} s")
         text = _text(expr)
         done = _dilog(text, beam, seconds, logs) if domain == "dilog" else _spinor(text, points, beam, seconds)
-        _print_sum(done, latex, as_json)
+        _print_sum(done, latex, as_json, _certificate(done) if judge else None)
         return
     if domain != "ibp":
         raise ValueError(f"unknown domain {domain!r}; there are: ibp, dilog, spinor")
-    if method != "laporta":
-        raise ValueError(f"unknown method {method!r}; there is: laporta")
-    from lpm.theory.ibp.family import read_family
-    from lpm.theory.ibp.reduce import read_terms, reduce_at, reduce_over
-
-    chosen = read_family(family)
-    terms = read_terms(_text(expr), chosen)
-    values, room = _point(point, chosen, keep), int(memory * 2**30)
-    try:
-        if keep:
-            found = reduce_over(chosen, terms, values, keep, memory=room)
-            _print_functions({",".join(map(str, i)): f.text(keep) for i, f in found.items()}, keep, as_json)
-        else:
-            _print(reduce_at(chosen, terms, values, prime, memory=room), chosen, prime, as_json)
-    except MemoryError as error:
-        raise ValueError(str(error)) from None
+    how = How(family, point, prime, keep, method, memory, policy, memo, workers, beam)
+    reduce_integrals(_text(expr), how, Form(as_json, latex, judge))
 
 
 _Done = tuple["Dilogs | Brackets", "Found", str, str]
@@ -103,71 +97,42 @@ def _spinor(text: str, points: int, beam: int, seconds: float) -> _Done:
     return e, found, "certified: equal at random points of a finite field", ""
 
 
-def _print_sum(done: _Done, latex: bool, as_json: bool) -> None:
+def _certificate(done: _Done) -> Any:
+    """What certifies that both sums are equal."""
+    from lpm.theory import dilog, spinor
+
+    given, found = done[0], done[1].expression
+    if isinstance(given, spinor.Brackets):
+        return spinor.certificate(given, found)
+    return {"given": dilog.certificate(given), "result": dilog.certificate(found)}
+
+
+def _print_sum(done: _Done, latex: bool, as_json: bool, certificate: Any) -> None:
     e, found, judged, rest = done
     result: Dilogs | Brackets = found.expression
     text = result.latex() if latex else str(result)
     if as_json:
         content = {"result": text, "terms": len(result), "certified": True, "steps": list(found.steps)}
-        typer.echo(json.dumps({**content, "complete": found.complete, **({"rest": rest} if rest else {})}))
+        more = {"rest": rest or None, "certificate": certificate}
+        typer.echo(json.dumps({**content, "complete": found.complete, **{k: v for k, v in more.items() if v}}))
     else:
         typer.echo(f"{text}  +  {rest}" if rest else text)
         for step in found.steps:
             typer.echo(f"  by {step}")
         ended = "" if found.complete else "; time was up, there may be a simpler sum"
         typer.echo(f"{len(e)} to {len(result)} terms; {judged}{ended}")
+        if certificate:
+            typer.echo(json.dumps(certificate, indent=1))
     if not found.complete:
         raise typer.Exit(1)
 
 
 def _text(expr: str) -> str:
-    """The expression itself, or what a file holds."""
+    """The expression itself, or what a file holds: text, LaTeX or JSON."""
+    from lpm.theory.notation import plain
+
     try:
         is_file = Path(expr).is_file()
     except OSError:  # too long for a name
         is_file = False
-    return Path(expr).read_text(encoding="utf-8") if is_file else expr
-
-
-def _point(text: str, family: Family, keep: str) -> dict[str, int]:
-    """Values of all symbols but the one that is kept."""
-    values: dict[str, int] = {}
-    for part in text.split(",") if text else []:
-        name, _, value = part.partition("=")
-        try:
-            values[name.strip()] = int(value)
-        except ValueError:
-            raise ValueError(f"--point {part!r}: expected NAME=WHOLE NUMBER, as in d=41,m1=1") from None
-    if unknown := [n for n in values if n not in family.symbols]:
-        raise ValueError(f"--point: family {family.name} has no {', '.join(unknown)}; its symbols are "
-                         f"{', '.join(family.symbols)}")  # fmt: skip
-    if missing := [s for s in family.symbols if s not in values and s != keep]:
-        raise ValueError(f"--point: no value for {', '.join(missing)}; give {','.join(f'{m}=…' for m in missing)}")
-    return values
-
-
-def _print(found: Reduction, family: Family, prime: int, as_json: bool) -> None:
-    from lpm.theory.ibp.laporta import text_of
-
-    if as_json:
-        terms = {",".join(map(str, i)): v for i, v in found.terms.items()}
-        content = {
-            "terms": terms, "certified": True, "settled": found.settled, "identities": found.proof, "prime": prime,
-            "family": family.name, "equations": found.equations, "dots": found.seeds.dots, "rank": found.seeds.rank,
-        }  # fmt: skip
-        typer.echo(json.dumps(content))
-        return
-    typer.echo(text_of(found.terms))
-    typer.echo(
-        f"modulo {prime}; certified: {found.proof:,} of {found.equations:,} identities add up to it"
-        + ("" if found.settled else "; more identities may reduce it further")
-    )
-
-
-def _print_functions(terms: dict[str, str], keep: str, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"terms": terms, "certified": True, "variable": keep}))
-        return
-    for index, text in terms.items():
-        typer.echo(f"I[{index}] * {text}")
-    typer.echo("exact fractions, found modulo 63-bit primes and checked at another point and prime")
+    return plain(Path(expr).read_text(encoding="utf-8") if is_file else expr)

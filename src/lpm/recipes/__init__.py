@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lpm.recipes import fine, four_tops, jets, origin, pid, taggers, tau
+from lpm.recipes import fine, four_tops, jets, origin, pid, taggers, tau, theory
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 
 __all__ = ["RECIPES", "DataConfig", "RunConfig", "StartConfig"]
@@ -29,5 +29,6 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "pid.set": pid.multi,
     "pid.binary": pid.binary,
     "pid.transfer": pid.transfer,
+    "theory.ibp": theory.ibp,
 }
 """All recipes by name. Others are named `my_package.module:function`."""

@@ -14,7 +14,7 @@ from lpm.data.batch import Batch
 from lpm.data.io import find_files, open_file
 from lpm.data.schema import Schema
 from lpm.data.source import Source
-from lpm.model.heads import AdversaryConfig, ClassifyConfig, RegressConfig
+from lpm.model.heads import AdversaryConfig, ChooseConfig, ClassifyConfig, RegressConfig
 from lpm.model.heads.base import class_mask
 from lpm.model.model import ModelConfig
 from lpm.recipes.base import RunConfig
@@ -121,9 +121,8 @@ def _columns(model: ModelConfig, schema: Schema, flatten: FlattenConfig | None) 
 
 def _targets(model: ModelConfig) -> dict[str, str]:
     """The field that each head answers, of those that answer one."""
-    return {
-        n: h.target for n, h in model.heads.items() if isinstance(h, ClassifyConfig | RegressConfig | AdversaryConfig)
-    }
+    answering = ClassifyConfig | RegressConfig | AdversaryConfig | ChooseConfig
+    return {n: h.target for n, h in model.heads.items() if isinstance(h, answering)}
 
 
 def _weights(model: ModelConfig) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ MASTERS = [
 def reduced(target: Index, **more: int) -> dict[Index, int]:
     reducer = Reducer(read_family("trianglebox"), POINT, P, seeds_for([target], **more))
     result = reducer.reduce({target: 1})
-    assert reducer.certify({target: 1}, result) > 0
+    assert reducer.certify({target: 1}, result)
     return result
 
 
@@ -69,7 +69,7 @@ def test_sums_and_what_no_identity_holds() -> None:
     terms = {(0, 2, 1, 1, 0, 0, 0): 2, (0, 1, 1, 1, 0, 0, 0): 9, far: 4}
     found = reducer.reduce(terms)
     assert found == {far: 4, (0, 1, 1, 1, 0, 0, 0): (1400 + 9) % P}
-    assert reducer.certify(terms, found) > 0
+    assert reducer.certify(terms, found)
     assert text_of(found) == "4 I[0,9,1,1,0,0,0] + 400 I[0,1,1,1,0,0,0]"
     with pytest.raises(ValueError, match="do not add up"):
         reducer.certify(terms, {**found, (0, 1, 1, 1, 0, 0, 0): 401})

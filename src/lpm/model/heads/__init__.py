@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lpm.model.heads.adversary import Adversary, AdversaryConfig
 from lpm.model.heads.base import Head
+from lpm.model.heads.choose import Choose, ChooseConfig
 from lpm.model.heads.classify import Classify, ClassifyConfig
 from lpm.model.heads.flow import Flow, FlowConfig
 from lpm.model.heads.next_token import NextToken, NextTokenConfig
@@ -14,6 +15,8 @@ __all__ = [
     "HEADS",
     "Adversary",
     "AdversaryConfig",
+    "Choose",
+    "ChooseConfig",
     "Classify",
     "ClassifyConfig",
     "Flow",
@@ -28,10 +31,12 @@ __all__ = [
     "UnmaskConfig",
 ]
 
-HeadConfig = ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig | FlowConfig | AdversaryConfig
+HeadConfig = (
+    ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig | FlowConfig | AdversaryConfig | ChooseConfig
+)
 
 HEADS = {
     "classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask, "flow": Flow,
-    "adversary": Adversary,
+    "adversary": Adversary, "choose": Choose,
 }  # fmt: skip
 """All heads by name, for tests and documentation."""

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from lpm.theory.dilog.sums import Dilogs
+from lpm.theory.ratio import polynomial_text
 
-__all__ = ["Symbol", "bloch_wigner", "equal", "fewest", "symbol", "value"]
+__all__ = ["Symbol", "bloch_wigner", "certificate", "equal", "fewest", "symbol", "value"]
 
 Symbol = dict[tuple[tuple[int, ...], tuple[int, ...]], Fraction]
 """{(factor, factor): coefficient}; a factor by its coefficients, the constant one first."""
@@ -61,6 +62,18 @@ def equal(a: Dilogs, b: Dilogs) -> bool:
         (True, False)
     """
     return not symbol(Dilogs.of([*a.terms, *((f, -c) for f, c in b.terms)]))
+
+
+def certificate(e: Dilogs) -> list[str]:
+    """The symbol in words, for others to check: a line for each pair of factors.
+
+    Example:
+        >>> from lpm.theory.dilog.sums import read
+        >>> certificate(read("Li2(x)"))
+        ['-1 * (x) ^ (x - 1)']
+    """
+    found = sorted(symbol(e).items())
+    return [f"{c} * ({polynomial_text(a)}) ^ ({polynomial_text(b)})" for (a, b), c in found]
 
 
 def bloch_wigner(z: Any) -> Any:

@@ -19,9 +19,11 @@ from lpm.theory.ibp.sectors import live_sectors, sector_of, subsectors
 from lpm.theory.modular import check_prime
 from lpm.theory.sparse import Rows, Solved, check, solve
 
-__all__ = ["Reducer", "Seeds", "seeds_for", "weight"]
+__all__ = ["Reducer", "Seeds", "Share", "seeds_for", "weight"]
 
 Whole = NDArray[np.int64]
+Share = tuple[str, Index, int]
+"""An identity by its name and seed, and what it is multiplied by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,10 @@ class Reducer:
     def __init__(self, family: Family, point: Point, prime: int, seeds: Seeds, memory: int = 2**34) -> None:
         self.family, self.prime, self.seeds = family, check_prime(prime), seeds
         self.live = frozenset(live_sectors(family))
-        self._indices, rows = _equations(identities(family, point, prime), family, seeds, self.live, prime)
+        found = identities(family, point, prime)
+        self.names = [i.name for i in found]
+        self._seeds = _corners(family, seeds, self.live)
+        self._indices, rows = _equations(found, self._seeds, self.live, prime)
         self.equations, self.integrals = len(rows), len(self._indices)
         self._solved: Solved = solve(rows, max(1, self.integrals), prime, memory)
         self._place = {tuple(a): i for i, a in enumerate(self._indices.tolist())}
@@ -141,11 +146,11 @@ class Reducer:
         """The integral of a number."""
         return tuple(self._indices[place].tolist())
 
-    def certify(self, terms: Mapping[Index, int], result: Mapping[Index, int]) -> int:
+    def certify(self, terms: Mapping[Index, int], result: Mapping[Index, int]) -> list[Share]:
         """Prove that a sum of integrals equals a result: as a sum of identities, added up in plain whole numbers.
 
         Returns:
-            The number of identities.
+            The identities, each with its name, its seed and its factor: they add up to the sum minus the result.
 
         Raises:
             ValueError: If they do not add up to it.
@@ -164,7 +169,8 @@ class Reducer:
                 raise ValueError(f"{show(index)}: no identity holds it, yet its coefficient has changed")
         if left != {i: v % self.prime for i, v in wanted.items() if v % self.prime}:
             raise ValueError("the identities do not add up to the result")
-        return len(witness)
+        each = len(self.names)
+        return [(self.names[r % each], tuple(self._seeds[r // each].tolist()), f) for r, f in witness.items()]
 
     def masters(self, dots: int = 0, rank: int = 0) -> list[Index]:
         """Integrals of the seeds' sectors with few dots and powers of numerators that nothing is known of."""
@@ -204,17 +210,19 @@ def _corner(family: Family, sector: int, dots: int, rank: int) -> Whole:
     return (base + spread(up, dots, 1)[:, None] + spread(down, rank, -1)[None]).reshape(-1, size)
 
 
-def _equations(
-    found: list[Identity], family: Family, seeds: Seeds, live: frozenset[int], prime: int
-) -> tuple[Whole, Rows]:
+def _corners(family: Family, seeds: Seeds, live: frozenset[int]) -> Whole:
+    """(n, N) indices at which identities are written down."""
+    corners = [_corner(family, s, seeds.dots, seeds.rank) for s in sorted(subsectors(seeds.sectors) & live)]
+    return np.concatenate([np.zeros((0, len(family.propagators)), dtype=np.int64), *corners])
+
+
+def _equations(found: list[Identity], at: Whole, live: frozenset[int], prime: int) -> tuple[Whole, Rows]:
     """All identities at all seeds: indices of the integrals in rising order, and the rows.
 
     An integral is a whole number while rows are made, to which a shift adds a constant. What it is, and whether it
     vanishes, is asked once for each and not for each term.
     """
-    size = len(family.propagators)
-    corners = [_corner(family, s, seeds.dots, seeds.rank) for s in sorted(subsectors(seeds.sectors) & live)]
-    at = np.concatenate([np.zeros((0, size), dtype=np.int64), *corners])
+    size = at.shape[1]
     low, high = at.min(0, initial=0) - 2, at.max(0, initial=0) + 2
     strides = np.concatenate([np.ones(1, dtype=np.int64), (high - low + 1).cumprod()[:-1]])
     base = (at - low) @ strides

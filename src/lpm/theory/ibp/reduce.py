@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from lpm.theory.ibp.family import Family, Index
 from lpm.theory.ibp.identities import Point
-from lpm.theory.ibp.laporta import Reducer, Seeds, seeds_for
+from lpm.theory.ibp.laporta import Reducer, Seeds, Share, seeds_for
 from lpm.theory.ibp.sectors import live_sectors, sector_of
 from lpm.theory.modular import residue
 from lpm.theory.rational import RationalFunction, rational_functions
@@ -27,14 +27,14 @@ class Reduction:
 
     Args:
         terms: {integral: residue}, the most complex first.
-        proof: Number of identities that add up to it, in plain whole numbers.
+        proof: The identities that add up to the sum minus these terms, each with its name, seed and factor.
         seeds: Where identities were written down.
         equations: Their number.
         settled: Whether a smaller system of seeds had left the same integrals: then they are taken for masters.
     """
 
     terms: dict[Index, int]
-    proof: int
+    proof: tuple[Share, ...]
     seeds: Seeds
     equations: int
     settled: bool
@@ -118,7 +118,7 @@ def reduce_at(
         raise ValueError(f"{error}; choose another prime") from None
     live = set(live_sectors(family))
     if not any(sector_of(i) in live for i in terms):
-        return Reduction({}, 0, Seeds(sectors=(), dots=0, rank=0), 0, True)
+        return Reduction({}, (), Seeds(sectors=(), dots=0, rank=0), 0, True)
     before: set[Index] | None = None
     for seeds in _systems(terms, tries):
         try:
@@ -131,7 +131,7 @@ def reduce_at(
             break
         before = set(result)
     proof = reducer.certify(values, result)
-    return Reduction(result, proof, seeds, reducer.equations, settled)
+    return Reduction(result, tuple(proof), seeds, reducer.equations, settled)
 
 
 def reduce_over(

@@ -3,7 +3,7 @@
 from lpm.theory.spinor.brackets import Brackets, Relation, read, relations, weights
 from lpm.theory.spinor.examples import example
 from lpm.theory.spinor.gluons import amplitude, parke_taylor
-from lpm.theory.spinor.points import equal, single, value
+from lpm.theory.spinor.points import certificate, equal, single, value
 from lpm.theory.spinor.search import Step, Sums, fold, simplify, tidy
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Step",
     "Sums",
     "amplitude",
+    "certificate",
     "equal",
     "example",
     "fold",

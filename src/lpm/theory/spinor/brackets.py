@@ -12,7 +12,7 @@ the first for square brackets too. Each may be multiplied by any product of brac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -69,27 +69,31 @@ class Brackets:
         return len(self.terms)
 
     def __str__(self) -> str:
-        return self._text("<{}{}>", "[{}{}]", "^{}", ("{}/{}", "{}/({})"))
+        comma = "," if self.n > 9 else ""
+        parts = []
+        for sign, c, high, low, several in self._parts(f"<{{}}{comma}{{}}>", f"[{{}}{comma}{{}}]", "^{}"):
+            top = high if c == 1 and high else f"{c}{'*' if high else ''}{high}"
+            parts.append(f"{sign} {top}" + (f"/({low})" if several else f"/{low}" if low else ""))
+        return _signed(parts)
 
     def latex(self) -> str:
         """As LaTeX."""
-        return self._text(r"\langle {} {} \rangle", "[{} {}]", "^{{{}}}", (r"\frac{{{}}}{{{}}}",) * 2)
-
-    def _text(self, angle: str, square: str, power: str, fractions: tuple[str, str]) -> str:
         parts = []
-        comma = "," if self.n > 9 and " " not in angle else ""
-        names = [angle.format(i, f"{comma}{j}") for i, j in pairs(self.n)]
-        names += [square.format(i, f"{comma}{j}") for i, j in pairs(self.n)]
+        for sign, c, high, low, _ in self._parts(r"\langle {} {} \rangle", "[{} {}]", "^{{{}}}"):
+            top = high if c.numerator == 1 and high else f"{c.numerator}{high}"
+            low = low if c.denominator == 1 else f"{c.denominator}{low}"
+            parts.append(f"{sign} " + (rf"\frac{{{top}}}{{{low}}}" if low else top))
+        return _signed(parts)
+
+    def _parts(self, angle: str, square: str, power: str) -> Iterator[tuple[str, Fraction, str, str, bool]]:
+        """Of each term: sign, size of the coefficient, numerator, denominator, and if that has several factors."""
+        names = [form.format(i, j) for form in (angle, square) for i, j in pairs(self.n)]
         for m, c in sorted(self.terms, key=lambda t: [-e for e in t[0]]):
             high, low = (
                 "".join(names[i] + (power.format(s * e) if s * e > 1 else "") for i, e in enumerate(m) if s * e > 0)
                 for s in (1, -1)
             )
-            fraction = fractions[sum(e < 0 for e in m) > 1]
-            size = "" if abs(c) == 1 and high else f"{abs(c)}{'*' if high else ''}"
-            parts.append(f"{'-' if c < 0 else '+'} {fraction.format(size + high, low) if low else size + high}")
-        text = " ".join(parts) or "0"
-        return text[2:] if text.startswith("+ ") else text.replace("- ", "-", 1)
+            yield "-" if c < 0 else "+", abs(c), high, low, sum(e < 0 for e in m) > 1
 
     def __add__(self, other: Brackets) -> Brackets:
         return Brackets.of(self.n, [*self.terms, *other.terms])
@@ -117,6 +121,12 @@ class Brackets:
         for _ in range(abs(power)):
             out = out * self
         return out if power >= 0 else one / out
+
+
+def _signed(parts: list[str]) -> str:
+    """Terms with their signs as a sum."""
+    text = " ".join(parts) or "0"
+    return text[2:] if text.startswith("+ ") else text.replace("- ", "-", 1)
 
 
 def times(a: Powers, b: Powers) -> Powers:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from lpm.theory.modular import PRIMES, reconstruct, residue
-from lpm.theory.spinor.brackets import Brackets, pairs, weights
+from lpm.theory.spinor.brackets import Brackets, Powers, pairs, weights
 
-__all__ = ["equal", "single", "value"]
+__all__ = ["certificate", "equal", "single", "value"]
 
 
 def single(e: Brackets) -> Brackets | None:
@@ -129,6 +130,31 @@ def _point(n: int, rng: np.random.Generator, modulus: int, small: int = -1) -> l
         ]
     angles = [bracket(left[i - 1], left[j - 1]) for i, j in pairs(n)]
     return angles + [bracket(right[i - 1], right[j - 1]) for i, j in pairs(n)]
+
+
+def certificate(a: Brackets, b: Brackets, points: int = 2) -> list[dict[str, Any]]:
+    """What the judge sees, for others to check: the brackets at each point, and the values of both sums.
+
+    Example:
+        >>> from lpm.theory.spinor.brackets import read
+        >>> seen = certificate(read("<12>[23]", 4), read("-<14>[43]", 4), points=1)[0]
+        >>> product = seen["brackets"]["<12>"] * seen["brackets"]["[23]"] % seen["prime"]
+        >>> seen["values"] == [product, product]
+        True
+    """
+    names = [str(Brackets(a.n, ((m, Fraction(1)),))) for m in _units(a.n)]
+    out = []
+    for seed in range(points):
+        brackets = [value(Brackets(a.n, ((m, Fraction(1)),)), seed) for m in _units(a.n)]
+        values = [value(e, seed) for e in (a, b)]
+        out.append({"prime": PRIMES[0], "brackets": dict(zip(names, brackets, strict=True)), "values": values})
+    return out
+
+
+def _units(n: int) -> list[Powers]:
+    """Each bracket by itself."""
+    size = 2 * len(pairs(n))
+    return [tuple(int(i == k) for i in range(size)) for k in range(size)]
 
 
 def equal(a: Brackets, b: Brackets, points: int = 2) -> bool:

@@ -1,0 +1,211 @@
+"""Integrals lowered one by one, by several processes at a time, until only masters are left.
+
+The driver remembers what each integral equals. Workers know nothing but the one integral in hand, so their memory stays
+flat. What was found can be kept in a file, from which a reduction that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from lpm.model.checkpoint import load
+from lpm.records.config import to_dict
+from lpm.records.hashing import hash_json
+from lpm.theory.ibp.family import Family, Index, show
+from lpm.theory.ibp.laporta import weight
+from lpm.theory.ibp.learned import BeamConfig, Lowered, Lowering
+from lpm.theory.ibp.paths import substitute
+from lpm.theory.ibp.sectors import sector_of
+from lpm.theory.ibp.steps import Row
+
+__all__ = ["Memo", "Work", "reduce"]
+
+AHEAD = 2
+"""Integrals handed to each worker, so that it never waits."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all workers are told.
+
+    Args:
+        family: The family.
+        point: ((symbol, value), …), `d` among them.
+        prime: The modulus.
+        policy: Folder of a trained policy.
+        config: How widely to search.
+    """
+
+    family: Family
+    point: tuple[tuple[str, int], ...]
+    prime: int
+    policy: Path
+    config: BeamConfig = field(default_factory=BeamConfig)
+
+    @property
+    def name(self) -> str:
+        """A hash of what decides the results: not of the policy, which decides the way only."""
+        return hash_json({"family": to_dict(self.family), "point": sorted(self.point), "prime": self.prime})
+
+
+@lru_cache(maxsize=2)
+def lowering(work: Work) -> Lowering:
+    """Ready to lower integrals; one for each process."""
+    torch.set_num_threads(1)
+    return Lowering(work.family, dict(work.point), work.prime, load(work.policy), work.config)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker found.
+
+    Args:
+        lowered: The integral in simpler ones.
+        peak: Most memory that the worker ever held, bytes.
+    """
+
+    lowered: Lowered
+    peak: int
+
+
+def lower(work: Work, index: Index) -> Answer:
+    """Lower one integral: what a worker is called with."""
+    out = lowering(work)(index)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Answer(out, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+class Memo:
+    """What is known of integrals, in memory and, if asked, in a file to which each finding is appended.
+
+    Args:
+        work: What the findings are good for.
+        path: The file, JSON lines; None to keep nothing.
+
+    Raises:
+        ValueError: If the file belongs to another family, point or prime, or cannot be read.
+    """
+
+    def __init__(self, work: Work, path: Path | None = None) -> None:
+        self.known: dict[Index, Row] = {}
+        self.path = path
+        if path is None:
+            return
+        if path.exists():
+            self._read(path, work)
+        else:
+            head = {"family": work.family.name, "point": dict(work.point), "prime": work.prime, "name": work.name}
+            path.write_text(json.dumps(head) + "\n", encoding="utf-8")
+
+    def _read(self, path: Path, work: Work) -> None:
+        head, *rest = path.read_text(encoding="utf-8").splitlines() or [""]
+        try:
+            found = json.loads(head)["name"]
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(f"{path}: holds no reduction; choose another file") from None
+        if found != work.name:
+            was = ", ".join(f"{k} {v}" for k, v in json.loads(head).items() if k != "name")
+            raise ValueError(f"{path}: was made with {was}; its residues are wrong here, choose another file")
+        for line in rest:
+            try:
+                one = json.loads(line)
+            except ValueError:  # the line at which it was killed
+                continue
+            self.known[tuple(one["integral"])] = {tuple(i): c for i, c in one["terms"]}
+
+    def add(self, index: Index, found: Lowered) -> None:
+        """Remember what an integral equals."""
+        self.known[index] = found.terms
+        if self.path is not None:
+            line = {"integral": index, "terms": list(found.terms.items()), "steps": found.steps}
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def reduce(
+    work: Work,
+    terms: Mapping[Index, int],
+    *,
+    workers: int = 1,
+    memo: Memo | None = None,
+    tell: Callable[[Index, Answer], None] = lambda index, answer: None,
+) -> Row:
+    """A sum of integrals in terms of masters.
+
+    Args:
+        work: What to reduce with.
+        terms: {integral: residue}.
+        workers: Processes; 1 for this one.
+        memo: What is known already, and where findings go.
+        tell: Called with each integral and what was found of it.
+
+    Raises:
+        ValueError: If an integral is not of the family, or cannot be lowered.
+    """
+    here = lowering(work)
+    memo = memo or Memo(work)
+    for index in terms:
+        work.family.check(index)
+    seen = {i for i in terms if not here.done(i)}
+    left = sorted(seen, key=weight)
+
+    def take(index: Index, answer: Answer | None) -> None:
+        if answer is not None:
+            memo.add(index, answer.lowered)
+            tell(index, answer)
+        for i in memo.known[index]:
+            if i not in seen and not here.done(i):
+                seen.add(i)
+                left.append(i)
+
+    if workers == 1:
+        while left:
+            index = left.pop()
+            take(index, None if index in memo.known else lower(work, index))
+    else:
+        _farmed(work, left, workers, memo, take)
+    return _collected(terms, seen, memo.known, here)
+
+
+def _farmed(
+    work: Work, left: list[Index], workers: int, memo: Memo, take: Callable[[Index, Answer | None], None]
+) -> None:
+    """All that is left, by several processes; what one finds may add to what is left."""
+    flying: dict[Future[Answer], Index] = {}
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            while left or flying:
+                while left and len(flying) < workers * AHEAD:
+                    index = left.pop()
+                    if index in memo.known:
+                        take(index, None)
+                    else:
+                        flying[pool.submit(lower, work, index)] = index
+                for future in wait(flying, return_when=FIRST_COMPLETED).done if flying else ():
+                    take(flying.pop(future), future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _collected(terms: Mapping[Index, int], seen: set[Index], known: Mapping[Index, Row], here: Lowering) -> Row:
+    """Put everything in, the most complex integrals first."""
+    out = {i: c % here.prime for i, c in terms.items() if sector_of(i) in here.live}
+    waiting = sorted(seen, key=weight)
+    while waiting:
+        index = waiting.pop()
+        if index in out:
+            found = {i: c for i, c in known[index].items() if sector_of(i) in here.live}
+            assert all(weight(i) < weight(index) for i in found), f"{show(index)}: nothing simpler was found"
+            out = substitute(out, {index: found}, here.prime)
+    return {i: c for i, c in sorted(out.items(), key=lambda x: weight(x[0]), reverse=True) if c}

@@ -1,0 +1,152 @@
+"""What a policy chooses makes a reduction fast or slow, never wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lpm.model.checkpoint import load, resolve
+from lpm.recipes.theory import ibp
+from lpm.theory.ibp.driver import Memo, Work, reduce
+from lpm.theory.ibp.family import read_family
+from lpm.theory.ibp.laporta import weight
+from lpm.theory.ibp.learned import Lowering
+from lpm.theory.ibp.paths import PathConfig, masters, paths
+from lpm.theory.ibp.policy import batch_of, options, schema
+from lpm.theory.ibp.reduce import reduce_at
+from lpm.theory.ibp.sample import PathRequest, draw, general, write_paths
+from lpm.theory.ibp.sectors import sector_of
+from lpm.theory.ibp.steps import PATTERN, level
+
+FAMILY = read_family("trianglebox")
+POINT = {"d": 41, "m1": 1, "m2": 31, "m3": 47}
+
+
+def work(prime: int = 1009) -> Work:
+    return Work(FAMILY, tuple(POINT.items()), prime, resolve("ibp-trianglebox"))
+
+
+@pytest.mark.parametrize("solved", [0, 1])
+def test_paths_lead_back_to_masters_and_the_seed_decides_them(solved: int) -> None:
+    known = masters(FAMILY, general(FAMILY))
+    path, again = (
+        next(paths(FAMILY, general(FAMILY), PathConfig(solved=solved), np.random.default_rng(5))) for _ in range(2)
+    )
+    assert [steps for _, steps in path] == [steps for _, steps in again]
+    for (state, steps), (after, _) in pairwise(path):
+        assert state.take(steps[0]) == (after.terms, after.solved)
+        assert not set(after.solved) & {i for row in after.solved.values() for i in row}
+    last = path[-1][0].take(path[-1][1][0])
+    assert last is not None
+    first = path[0][0].target
+    assert all(i in known or (solved and level(i) < level(first)) for i in last[0])
+
+
+def test_what_was_done_is_among_what_is_allowed() -> None:
+    found = paths(FAMILY, general(FAMILY), PathConfig(), np.random.default_rng(1))
+    path = max((next(found) for _ in range(4)), key=len)
+    choices = [options(state) for state, _ in path]
+    taken = [[o.place(step) for step in steps] for o, (_, steps) in zip(choices, path, strict=True)]
+    assert min(min(right) for right in taken) >= 0
+    batch = batch_of([state for state, _ in path], choices, taken)
+    assert batch.field("action.taken").sum().tolist() == [len(right) for right in taken]
+    assert batch.schema["action"]["taken"].truth
+    assert batch.collections["action"].lengths.tolist() == [len(o) for o in choices]
+    for o, (state, _) in zip(choices, path, strict=True):
+        every = [o.step(i) for i in range(len(o))]
+        assert len(set(every)) == len(every)
+        assert not state.used & set(every)
+
+
+def test_coefficients_are_not_seen() -> None:
+    found = paths(FAMILY, general(FAMILY), PathConfig(), np.random.default_rng(2))
+    state = next(found)[0][0]
+    other = replace(state, terms={i: 7 * c % PATTERN for i, c in state.terms.items()})
+    a, b = (batch_of([s], [options(s)]) for s in (state, other))
+    for name in a.collections:
+        torch.testing.assert_close(a.collections[name].values, b.collections[name].values, equal_nan=True)
+
+
+def test_shards_of_paths(tmp_path: Path) -> None:
+    request = PathRequest(n=2, family=read_family("box"), seed=3, shown=8)
+    states = write_paths(request, tmp_path / "paths")
+    assert states == len(draw(request, 0))
+    with pytest.raises(ValueError, match="holds shards already; add --resume"):
+        write_paths(request, tmp_path / "paths")
+    assert write_paths(request, tmp_path / "paths", resume=True) == states
+    assert int(draw(request, 0).collections["action"].lengths.max()) <= 8
+
+
+def test_the_recipe_reads_no_truth() -> None:
+    run = ibp(1, family="box")
+    seen = {f"{n}.{t.field}" for n, c in run.model.tokenizers.items() for t in c.fields}
+    assert not seen & {
+        f"{c.name}.{f.name}" for c in schema(read_family("box")).collections for f in c.fields if f.truth
+    }
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ((0, 2, 1, 1, 0, 0, 0), [700]),
+        ((2, 0, 2, 0, 1, 1, 0), [107, 303, 915, 752]),
+        ((1, 1, 1, 1, 1, 1, -1), None),
+        ((2, 1, 1, 1, 1, 1, -2), None),
+    ],
+)
+def test_equal_to_laporta(index: tuple[int, ...], expected: list[int] | None) -> None:
+    found = reduce(work(), {index: 1})
+    assert found == reduce_at(FAMILY, {index: Fraction(1)}, POINT, 1009).terms
+    if expected:
+        assert list(found.values()) == expected
+
+
+def test_any_prime_will_do() -> None:
+    prime = 2**61 - 1
+    index = (1, 1, 1, 1, 1, 1, -1)
+    assert reduce(work(prime), {index: 1}) == reduce_at(FAMILY, {index: Fraction(1)}, POINT, prime).terms
+
+
+def test_each_step_is_lower() -> None:
+    lower = Lowering(FAMILY, POINT, 1009, load("ibp-trianglebox"))
+    index = (2, 1, 1, 1, 1, 1, -3)
+    found = lower(index)
+    for i in found.terms:
+        assert i in lower.masters or sector_of(i) != sector_of(index) or level(i) < level(index)
+        assert weight(i) < weight(index)
+
+
+def test_a_reduction_goes_on_from_what_was_found(tmp_path: Path) -> None:
+    index, told = (1, 1, 1, 1, 1, 1, -1), []
+    path = tmp_path / "memo.jsonl"
+    found = reduce(work(), {index: 1}, memo=Memo(work(), path), tell=lambda i, _: told.append(i))
+    lines = path.read_text().splitlines()
+    assert len(lines) == len(told) + 1
+    # Killed while a line was written: what is whole counts.
+    path.write_text("\n".join(lines[:4]) + "\n" + lines[4][:30])
+    told.clear()
+    assert reduce(work(), {index: 1}, memo=Memo(work(), path), tell=lambda i, _: told.append(i)) == found
+    assert len(told) == len(lines) - 4
+
+
+def test_findings_of_another_prime_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "memo.jsonl"
+    Memo(work(), path)
+    with pytest.raises(ValueError, match=r"with family trianglebox, .* prime 1009; its residues are wrong here"):
+        Memo(work(2**31 - 1), path)
+    path.write_text(json.dumps({"a": 1}))
+    with pytest.raises(ValueError, match="holds no reduction"):
+        Memo(work(), path)
+
+
+@pytest.mark.slow
+def test_several_workers() -> None:
+    index = (1, 1, 1, 1, 1, 1, -2)
+    assert reduce(work(), {index: 1}, workers=2) == reduce(work(), {index: 1})
