@@ -129,8 +129,9 @@ class Geometry:
         made = []
         for layer in self.layers:
             edges, around = np.asarray(layer.r_edges), np.linspace(-np.pi, np.pi, layer.sectors + 1)
-            r = np.tile((edges[:-1] + edges[1:]) / 2, layer.sectors)
-            alpha = np.repeat((around[:-1] + around[1:]) / 2, layer.rings)
+            # As the challenge does: its last digit decides on which side of 0 the cosine of a right angle lies.
+            r = np.tile(edges[:-1] + np.diff(edges) / 2, layer.sectors)
+            alpha = np.repeat(around[:-1] + np.diff(around) / 2, layer.rings)
             made.append(np.stack([r * np.cos(alpha), r * np.sin(alpha), r], 1))
         return np.concatenate(made)
 

@@ -71,6 +71,9 @@ def layers_of(
 def layers_of_grid(geometry: Geometry, grid: Array) -> dict[str, Array]:
     """The same from (B, V) showers as rows of voxels, in GeV: for dense showers one product of matrices a layer.
 
+    The energies of layers are added up in single precision in the order of the voxels, as the challenge does, which
+    decides whether the largest of a sample lies within the last bin of its histogram.
+
     Args:
         geometry: Of V voxels.
         grid: (B, V) energies, 0 where there is none.
@@ -86,12 +89,11 @@ def layers_of_grid(geometry: Geometry, grid: Array) -> dict[str, Array]:
     moments = {name: (np.empty(shape), np.empty(shape)) for name in _DIRECTIONS}
     for i, (layer, first) in enumerate(zip(geometry.layers, geometry.first, strict=True)):
         part = slice(first, first + layer.voxels)
-        cells = _single(grid[:, part] * _MEV)
+        single = (grid[:, part] * _MEV).astype(np.float32)
+        counts[:, i], energy[:, i] = np.count_nonzero(single, axis=1), single.sum(1)
         middles = geometry.centres[part]
-        counts[:, i] = np.count_nonzero(cells, axis=1)
-        sums = cells @ np.concatenate([np.ones((layer.voxels, 1)), middles, middles**2], 1)
-        energy[:, i] = sums[:, 0]
-        for k, name in enumerate(_DIRECTIONS, start=1):
+        sums = single.astype(np.float64) @ np.concatenate([middles, middles**2], 1)
+        for k, name in enumerate(_DIRECTIONS):
             moments[name][0][:, i], moments[name][1][:, i] = sums[:, k], sums[:, k + 3]
     return _observables(geometry, counts, energy, moments)
 

@@ -27,7 +27,7 @@ from lpm.metrics.shower_energies import FEWEST, energy_bins, interpolated
 from lpm.metrics.shower_inputs import Level, both, inputs, logarithms
 from lpm.metrics.shower_networks import Residual3d
 from lpm.physics.geometry import Geometry
-from lpm.tasks.calorimeter import describe, describe_grid, threshold_of
+from lpm.tasks.calorimeter import describe_grid, threshold_of
 
 __all__ = ["JUDGES", "Judge", "Judging", "read_showers"]
 
@@ -106,10 +106,7 @@ def read_showers(path: str | Path, dataset: str | None = None, *, cells: bool = 
         ValueError: If the file has other voxels, a shower is faulty, or there is none.
     """
     with CaloChallengeReader(path, tree=dataset, dtype=torch.float64) as reader:
-        if cells:
-            parts = [describe(batch, reader.geometry) for batch in reader.batches()]
-        else:
-            parts = [describe_grid(*block, reader.geometry) for block in reader.dense()]
+        parts = [describe_grid(*block, reader.geometry, cells=cells) for block in reader.dense()]
         if not parts:
             raise ValueError(f"{path}: expected showers, found none; check how the file was made")
         return Batch.cat(parts), reader.geometry
