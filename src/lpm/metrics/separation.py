@@ -22,7 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lpm.metrics.estimate import LEVEL, SAMPLES, Array, Estimate, interval, resamples
 
-__all__ = ["Separation", "separation"]
+__all__ = ["EVENT_SAMPLES", "Separation", "separation"]
+
+EVENT_SAMPLES = 100
+"""Most bootstrap samples of whole events."""
 
 _TINY = 1e-16
 
@@ -82,7 +85,7 @@ def separation(
         rows: (B + 1,) offsets of the events on both sides, where an event has several values: then whole events are
             drawn anew, since the values of one are not independent. Generated first.
         seed: Seed of the bootstrap.
-        samples: Bootstrap samples.
+        samples: Bootstrap samples; of whole events at most `EVENT_SAMPLES`, since each is a pass over all of them.
 
     Raises:
         ValueError: If the edges do not rise or one side has no value.
@@ -126,7 +129,7 @@ def _drawn_events(
     event = np.repeat(np.arange(events), np.diff(offsets))
     good = bins >= 0
     table = np.bincount(event[good] * width + bins[good], minlength=events * width).reshape(events, width)
-    table = table.astype(np.float32)
+    table, samples = table.astype(np.float32), min(samples, EVENT_SAMPLES)
     step = max(1, 4_000_000 // max(events, 1))
     parts = [resamples(events, min(step, samples - i), rng).astype(np.float32) @ table for i in range(0, samples, step)]
     return np.concatenate(parts).astype(np.float64)
