@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,7 +58,6 @@ def apart(model: Model, run: onnxruntime.InferenceSession, jets: Batch) -> float
         batch = transformer.of_lengths(jets, lengths)
         wanted, found = model.predict(batch, graph.heads), answers(run, graph, batch)
         for head in graph.heads:
-            torch.testing.assert_close(found[head], wanted[head], rtol=1e-4, atol=1e-4)
             largest = max(largest, float(((found[head] - wanted[head]) / wanted[head].clamp_min(1)).abs().max()))
     return largest
 
@@ -79,15 +79,25 @@ def test_the_plain_body_answers_alike_and_says_what_it_takes(toy_jets: Jets, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    # Squared masses of particles that are nearly collinear are rounding noise, see `lpm.model.sets.interactions`.
-    ("name", "bound"),
-    [("pairs", 1e-5), ("plain", 1e-5), ("deep sets", 1e-5), ("particle transformer", 1e-4)],
-)
-def test_other_models_answer_alike(name: str, bound: float, toy_jets: Jets, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["pairs", "plain", "deep sets"])
+def test_other_models_answer_alike(name: str, toy_jets: Jets, tmp_path: Path) -> None:
     jets = toy_jets(64)
     model = models(jets)[name]
-    assert apart(model, exported(model, tmp_path), jets) < bound
+    assert apart(model, exported(model, tmp_path), jets) < 1e-5
+
+
+@pytest.mark.slow
+def test_the_particle_transformer_answers_as_well_as_single_precision_can(toy_jets: Jets, tmp_path: Path) -> None:
+    """Squared masses of particles that are nearly collinear are rounding noise, see `lpm.model.sets.interactions`."""
+    jets = toy_jets(64)
+    model = models(jets)["particle transformer"]
+    graph, exact, noise = Padded(model), Padded(deepcopy(model).double()), 0.0
+    for lengths in ([1], [2], [50], [128], [3, 0, 17]):
+        given = inputs(graph, transformer.of_lengths(jets, lengths))
+        with torch.no_grad():
+            right = exact(*(x.double() if x.is_floating_point() else x for x in given))
+            noise = max(noise, *(float((a - b).abs().max()) for a, b in zip(graph(*given), right, strict=True)))
+    assert apart(model, exported(model, tmp_path), jets) < 3 * noise + 1e-5
 
 
 def test_a_model_that_cannot_leaves_the_old_file(toy_jets: Jets, tmp_path: Path) -> None:
