@@ -45,7 +45,7 @@ def trained(o: argparse.Namespace, batch: Batch, test: Batch, seed: int, decorre
     train = replace(run.train, steps=o.steps, warmup=max(1, o.steps // 15), valid_every=0, save_every=0, patience=0)
     data = replace(run.data, held=0.001)
     with tempfile.TemporaryDirectory() as folder:
-        model = execute(replace(run, train=train, data=data, seed=seed), Path(folder), batch=batch, device="cpu")
+        model = execute(replace(run, train=train, data=data, seed=seed), Path(folder), batch=batch)
     parts = predict(model, (test[i : i + 512] for i in range(0, len(test), 512)), "the test jets")
     return Batch.cat(list(parts))
 

@@ -264,7 +264,7 @@ PUBLISHED = (
     Discriminant(name="WvsQCD", signal=("W",), background=("QCD",)),
     Discriminant(name="TvsQCD", signal=("top_bqq", "top_bq"), background=("QCD",)),
 )
-"""Discriminants in use at CMS: T_HVV (arXiv 2604.09809), the others (arXiv 2004.08262, and JME-18-002 of its time)."""
+"""Discriminants in use at CMS: T_HVV (arXiv 2604.09809), the others in the form of arXiv 2004.08262."""
 
 
 def _formula(x: AnyFormula | float) -> AnyFormula:
