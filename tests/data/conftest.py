@@ -24,8 +24,9 @@ from lpm.data.fields import (
     events_schema,
     jets_schema,
 )
-from lpm.data.io import write_batches
+from lpm.data.io import open_file, write_batches
 from lpm.data.io.exchange import write_csv, write_hdf5
+from lpm.data.io.root import write_root
 
 N = 7
 
@@ -282,6 +283,13 @@ def fastcalosim(path: Path, s: Sample) -> None:
     path.write_text(json.dumps([{"cell_energy": e, "layer": 2, "x": x, "y": y, "z": 0.0} for x, y, e in rows]))
 
 
+def lpm_root(path: Path, s: Sample) -> None:
+    schema = jets_schema(["pt", "deta", "dphi", "energy"], ["pt", "eta", "phi", "mass", "energy"], ("a", "b"))
+    shard(path.with_suffix(".parquet"), s)
+    with open_file(path.with_suffix(".parquet")) as reader:
+        write_root(path, reader.batches(), schema=schema)
+
+
 def muon_shard(path: Path, s: Sample) -> None:
     schema = collisions_schema({"muon": ["pt"]})
     batch = Batch.build(schema, {"muon.pt": torch.tensor(s.pt.copy())}, {"muon": torch.tensor(s.counts)})
@@ -293,6 +301,7 @@ ALL = JETS | {
     "muons": ("cms-events", "a.root", muons_tree),
     "csv": ("csv", "a.csv", muons_csv),
     "lpm-hdf5": ("lpm-hdf5", "a.h5", lpm_hdf5),
+    "lpm-root": ("lpm-root", "own.root", lpm_root),
     "objects-csv": ("objects-csv", "a.csv", objects_csv),
     "alice-tracks": ("alice-tracks", "tracks.npz", alice_tracks),
     "calochallenge": ("calochallenge", "showers.hdf5", calochallenge),
