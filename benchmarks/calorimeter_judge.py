@@ -242,7 +242,7 @@ def main() -> None:
     if o.quick:
         o.showers, o.hidden, o.epochs, o.repeats, o.seeds = 500, 8, 1, 1, 1
     torch.set_num_threads(1)
-    record = Record(o, "The judge of showers sees a shift, not a null, and is faster than the official way.")
+    record = Record(o, "The judge of showers takes equal samples for equal, and what it costs beside the official way.")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         a, b = folder / "a.hdf5", folder / "b.hdf5"
