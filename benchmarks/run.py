@@ -47,6 +47,7 @@ SPEED_OF = {
     "loader": "Parquet to batches",
     "converter": "ROOT to Parquet",
     "metrics": "Metrics",
+    "calorimeter_judge": "The judge of showers",
     "tokenizer_speed": "Jets to tokens and back",
     "quick_start": "The quick start",
     "laporta": "Reduction of Feynman integrals",

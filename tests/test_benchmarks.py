@@ -275,6 +275,13 @@ def test_metrics(start: Start) -> None:
     assert ("jetnet is not installed" in record["notes"][-1]) == (len(by_name) == 2)
 
 
+def test_calorimeter_judge(start: Start) -> None:
+    judged, speed, made = start("calorimeter_judge")["tables"]
+    assert [row[0] for row in judged["rows"]] == ["equal", "1% too much energy", "half of the sway"]
+    assert [row[0] for row in speed["rows"]] == ["features", "separation", "FPD", "KPD"]  # both sides agree
+    assert [row[0] for row in made["rows"]] == ["1-photons", "1-pions", "2", "3"]
+
+
 def test_loader(start: Start) -> None:
     record = start("loader")
     (row,) = record["tables"][0]["rows"]
