@@ -15,6 +15,7 @@ from lpm.model.backbone import Backbone, BackboneConfig
 from lpm.model.heads import (
     HEADS,
     AdversaryConfig,
+    ChooseConfig,
     ClassifyConfig,
     FlowConfig,
     HeadConfig,
@@ -39,6 +40,7 @@ CONFIG = ModelConfig(
         "pt": RegressConfig(target="jet.pt", transform=Transform(field="pt", form="log"), centre=6.0),
         "flow": FlowConfig(of="particle", by="jet.label", classes=("QCD", "top"), longest=16),
         "domain": AdversaryConfig(target="jet.label", classes=("QCD", "top")),
+        "row": ChooseConfig(target="particle.hardest"),
     },
     pairs=PAIRS,
     condition=ConditionConfig(field="jet.label", classes=("QCD", "top")),

@@ -35,8 +35,8 @@ def labelled(toy_jets: Callable[..., Batch]) -> Batch:
     return batch.with_field("jet", field, label * JETCLASS.index("Tbqq"))
 
 
-ELSEWHERE = ("pid.", "events.", "jets.origin")
-"""Recipes that need other data than jets of JetClass: tried in test_pid.py and test_origin.py."""
+ELSEWHERE = ("pid.", "events.", "jets.origin", "jets.tau", "theory.")
+"""Recipes that need other data than jets of JetClass: tried in tests of their own."""
 
 
 @pytest.mark.parametrize("name", [n for n in RECIPES if not n.startswith(ELSEWHERE)])

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lpm.model.checkpoint import load, resolve
+from lpm.recipes.execute import execute
 from lpm.recipes.theory import ibp
 from lpm.theory.ibp.driver import Memo, Work, reduce
 from lpm.theory.ibp.family import read_family
@@ -150,3 +151,14 @@ def test_findings_of_another_prime_are_refused(tmp_path: Path) -> None:
 def test_several_workers() -> None:
     index = (1, 1, 1, 1, 1, 1, -2)
     assert reduce(work(), {index: 1}, workers=2) == reduce(work(), {index: 1})
+
+
+def test_the_recipe_trains_a_policy_that_reduces(tmp_path: Path) -> None:
+    family = read_family("box")
+    run = ibp(1, family="box")
+    train = replace(run.train, steps=20, warmup=2, valid_every=0, save_every=0)
+    lessons = draw(PathRequest(n=8, family=family, config=PathConfig(solved=1)), 0)
+    execute(replace(run, train=train, data=replace(run.data, held=0.1)), tmp_path / "run", batch=lessons)
+    task = Work(family, (("d", 11), ("s", 1), ("t", 3)), 10007, tmp_path / "run")
+    point = dict(task.point)
+    assert reduce(task, {(2, 1, 1, 1): 1}) == reduce_at(family, {(2, 1, 1, 1): Fraction(1)}, point, 10007).terms

@@ -70,7 +70,7 @@ def certificate(e: Dilogs) -> list[str]:
     Example:
         >>> from lpm.theory.dilog.sums import read
         >>> certificate(read("Li2(x)"))
-        ['-1 * (x) ^ (x - 1)']
+        ['1 * (x - 1) ^ (x)']
     """
     found = sorted(symbol(e).items())
     return [f"{c} * ({polynomial_text(a)}) ^ ({polynomial_text(b)})" for (a, b), c in found]
