@@ -1,23 +1,23 @@
 """A learned reduction: a policy ranks identities, a beam of states follows the best, exact arithmetic does the rest.
 
 As in SAILIR (arXiv 2604.05034), one call lowers one integral by one level, so that memory does not grow with how
-complex the integrals are: a system of equations is never written down. Half of the beam are states whose most complex
-integral is the simplest, half those that are simplest in sum.
+complex the integrals are: a system of equations is never written down. There, the beam keeps the states whose integrals
+are the simplest. Here it keeps those that the policy thinks the most probable, and it begins narrow: a way often leads
+through more complex integrals before it comes down, and a policy that has seen solved integrals knows that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpm.model.model import Model
 from lpm.theory.ibp.family import Family, Index, show
 from lpm.theory.ibp.identities import Point
 from lpm.theory.ibp.paths import State, masters, solve, substitute
-from lpm.theory.ibp.policy import Options, batch_of, options
+from lpm.theory.ibp.policy import batch_of, options
 from lpm.theory.ibp.sectors import live_sectors, sector_of
 from lpm.theory.ibp.steps import Row, Sector, Step, heavy, level
 
@@ -29,18 +29,31 @@ class BeamConfig:
     """How widely to search.
 
     Args:
-        beam: States that are kept in each round.
+        beam: States that are kept in each round, at most: a narrow beam is tried first, then wider ones.
         tried: Steps of each state that are tried, the most probable ones.
         depth: Most steps.
     """
 
-    beam: int = 20
-    tried: int = 5
-    depth: int = 80
+    beam: int = 32
+    tried: int = 4
+    depth: int = 100
 
     def __post_init__(self) -> None:
         if min(self.beam, self.tried, self.depth) < 1:
             raise ValueError(f"expected beam, tried and depth of at least 1, got {self}")
+
+
+NARROW = 4
+"""The beam that is tried first."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A state of the beam, the steps that led to it, and the logarithm of their chance."""
+
+    state: State
+    way: tuple[Step, ...]
+    chance: float
 
 
 @dataclass(frozen=True)
@@ -95,48 +108,51 @@ class Lowering:
         Raises:
             ValueError: If no way was found; a wider beam may find one.
         """
-        sector, limit = self.sector(index), level(index)
-        front: list[tuple[State, tuple[Step, ...]]] = [(State(sector, {index: 1}, {}, index), ())]
-        looked = 0
-        for _ in range(self.config.depth):
-            ahead = []
-            for (state, way), steps in zip(front, self._ranked([s for s, _ in front]), strict=True):
-                for step in steps:
-                    after = state.take(step)
-                    looked += 1
-                    if after is None:
-                        continue
-                    open_ = [i for i in after[0] if i not in self.masters]
-                    if all(level(i) < limit for i in open_):
-                        return self._whole(sector, index, (*way, step), looked)
-                    new = State(sector, *after, max(open_, key=heavy), state.used | {step})
-                    ahead.append((new, (*way, step)))
-            if not ahead:
-                break
-            front = self._kept(ahead)
-        raise ValueError(f"{show(index)}: not lowered within {self.config}; try a wider beam, or the method laporta")
+        looked, beam = 0, min(NARROW, self.config.beam)
+        while True:
+            way, more = self._searched(index, beam)
+            looked += more
+            if way:
+                return self._whole(self.sector(index), index, way, looked)
+            if beam == self.config.beam:
+                wider = "try a wider beam, or the method laporta"
+                raise ValueError(f"{show(index)}: not lowered by {self.config.depth} steps with beam {beam}; {wider}")
+            beam = min(2 * beam, self.config.beam)
 
-    def _ranked(self, states: Sequence[State]) -> list[list[Step]]:
-        """The most probable steps of each state."""
+    def _searched(self, index: Index, beam: int) -> tuple[tuple[Step, ...], int]:
+        """Steps that lower an integral, none if none were found; and how many states were looked at."""
+        sector, limit, looked = self.sector(index), level(index), 0
+        front = [_Place(State(sector, {index: 1}, {}, index), (), 0.0)]
+        for _ in range(self.config.depth):
+            ahead: dict[frozenset[Index], _Place] = {}
+            for place, (steps, chances) in zip(front, self._ranked([p.state for p in front]), strict=True):
+                for step, chance in zip(steps, chances, strict=True):
+                    looked += 1
+                    if (after := place.state.take(step)) is None:
+                        continue
+                    way, open_ = (*place.way, step), [i for i in after[0] if i not in self.masters]
+                    if all(level(i) < limit for i in open_):
+                        return way, looked
+                    state = State(sector, *after, max(open_, key=heavy), place.state.used | {step})
+                    new, key = _Place(state, way, place.chance + chance), frozenset(state.terms)
+                    if key not in ahead or ahead[key].chance < new.chance:
+                        ahead[key] = new
+            front = sorted(ahead.values(), key=lambda p: -p.chance)[:beam]
+        return (), looked
+
+    def _ranked(self, states: Sequence[State]) -> list[tuple[list[Step], list[float]]]:
+        """The most probable steps of each state, and the logarithms of their chances."""
+        if not states:
+            return []
         choices = [options(s) for s in states]
-        batch = batch_of(states, choices, of=self.model.schema)
-        chances = self.model.predict(batch, ("step",))["step"].numpy()
+        chances = self.model.predict(batch_of(states, choices, of=self.model.schema), ("step",))["step"].numpy()
         out, at = [], 0
         for o in choices:
-            out.append(self._best(o, chances[at : at + len(o)]))
+            here = chances[at : at + len(o)]
+            best = np.argsort(-here, kind="stable")[: self.config.tried]
+            out.append(([o.step(int(i)) for i in best], np.log(here[best].clip(1e-9)).tolist()))
             at += len(o)
         return out
-
-    def _best(self, o: Options, chances: NDArray[np.float32]) -> list[Step]:
-        return [o.step(int(i)) for i in np.argsort(-chances, kind="stable")[: self.config.tried]]
-
-    def _kept(self, ahead: list[tuple[State, tuple[Step, ...]]]) -> list[tuple[State, tuple[Step, ...]]]:
-        """Half by the most complex integral, half by the sum of all; each set of integrals once."""
-        unique = {frozenset(s.terms): (s, w) for s, w in reversed(ahead)}
-        found = sorted(unique.values(), key=lambda x: (heavy(x[0].target), _size(x[0].terms)))
-        half = -(-self.config.beam // 2)
-        first, rest = found[:half], found[half:]
-        return first + sorted(rest, key=lambda x: _size(x[0].terms))[: self.config.beam - half]
 
     def _whole(self, sector: Sector, index: Index, steps: tuple[Step, ...], looked: int) -> Lowered:
         """What an integral equals by some steps, with the integrals of fewer lines."""
@@ -177,8 +193,3 @@ def certified(rows: Sequence[Row], index: Index, terms: Row, prime: int) -> bool
             new = {pivot: solve(rest, pivot, prime)}
             done = {i: substitute(r, new, prime) if pivot in r else r for i, r in done.items()} | new
     return not substitute(left, done, prime)
-
-
-def _size(terms: Iterable[Index]) -> int:
-    """How complex a sum is."""
-    return sum(sum(level(i)) for i in terms)
