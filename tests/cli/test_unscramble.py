@@ -136,11 +136,10 @@ def test_certificates_of_sums() -> None:
 
 
 def test_a_learned_reduction(tmp_path: Path) -> None:
-    words = ("ibp", "I[2,0,2,0,1,1,0]", *POINT, "--method", "learned", "--memo", str(tmp_path / "memo"), "--json")
+    words = ("ibp", "I[1,1,0,1,-1,2,0]", *POINT, "--json")
+    exact = json.loads(lpm(*words).stdout)["terms"]
     for known in (0, 1):
-        found = json.loads(lpm(*words).stdout)
-        assert found["terms"] == {
-            "1,-1,1,0,1,1,0": 107, "1,0,1,0,1,1,0": 303, "1,0,1,0,0,1,0": 915, "1,0,1,0,1,0,0": 752,
-        }  # fmt: skip
+        found = json.loads(lpm(*words, "--method", "learned", "--memo", str(tmp_path / "memo")).stdout)
+        assert found["terms"] == exact
         assert bool(found["known"]) == bool(known)
         assert bool(found["lowered"]) != bool(known)

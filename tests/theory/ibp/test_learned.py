@@ -96,10 +96,12 @@ def test_the_recipe_reads_no_truth() -> None:
 @pytest.mark.parametrize(
     ("index", "expected"),
     [
-        ((0, 2, 1, 1, 0, 0, 0), [700]),
-        ((2, 0, 2, 0, 1, 1, 0), [107, 303, 915, 752]),
-        ((1, 1, 1, 1, 1, 1, -1), None),
-        ((2, 1, 1, 1, 1, 1, -2), None),
+        ((0, 1, 1, 1, 0, 0, -1), None),
+        ((1, 1, 0, 1, -1, 2, 0), None),
+        ((1, 0, 1, 0, 0, 2, 0), None),
+        pytest.param((0, 2, 1, 1, 0, 0, 0), [700], marks=pytest.mark.slow),
+        pytest.param((2, 0, 2, 0, 1, 1, 0), [107, 303, 915, 752], marks=pytest.mark.slow),
+        pytest.param((1, 1, 1, 1, 1, 1, -1), None, marks=pytest.mark.slow),
     ],
 )
 def test_equal_to_laporta(index: tuple[int, ...], expected: list[int] | None) -> None:
@@ -111,7 +113,7 @@ def test_equal_to_laporta(index: tuple[int, ...], expected: list[int] | None) ->
 
 def test_any_prime_will_do() -> None:
     prime = 2**61 - 1
-    index = (1, 1, 1, 1, 1, 1, -1)
+    index = (1, 1, 0, 1, -1, 2, 0)
     assert reduce(work(prime), {index: 1}) == reduce_at(FAMILY, {index: Fraction(1)}, POINT, prime).terms
 
 
@@ -125,16 +127,16 @@ def test_each_step_is_lower() -> None:
 
 
 def test_a_reduction_goes_on_from_what_was_found(tmp_path: Path) -> None:
-    index, told = (1, 1, 1, 1, 1, 1, -1), []
+    index, told = (1, 1, 0, 1, -1, 2, 0), list[tuple[int, ...]]()
     path = tmp_path / "memo.jsonl"
     found = reduce(work(), {index: 1}, memo=Memo(work(), path), tell=lambda i, _: told.append(i))
     lines = path.read_text().splitlines()
     assert len(lines) == len(told) + 1
     # Killed while a line was written: what is whole counts.
-    path.write_text("\n".join(lines[:4]) + "\n" + lines[4][:30])
+    path.write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:30])
     told.clear()
     assert reduce(work(), {index: 1}, memo=Memo(work(), path), tell=lambda i, _: told.append(i)) == found
-    assert len(told) == len(lines) - 4
+    assert len(told) == 1
 
 
 def test_findings_of_another_prime_are_refused(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_findings_of_another_prime_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_several_workers() -> None:
-    index = (1, 1, 1, 1, 1, 1, -2)
+    index = (0, 0, 1, 1, 2, 1, 0)
     assert reduce(work(), {index: 1}, workers=2) == reduce(work(), {index: 1})
 
 
