@@ -25,7 +25,7 @@ quickstart: $(READY)  ## the whole story in minutes: jets, tokens, pre-train, ge
 	$(BIN)/lpm quickstart --out quickstart
 
 test: $(READY)  ## the default tests, under ten minutes on two cores
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -q
 
 test-slow: $(READY)  ## the longer tests
 	$(BIN)/python -m pytest -m slow

@@ -39,10 +39,20 @@ def toy_jets() -> Callable[..., Batch]:
         columns = {"particle.pt": pt, "jet.label": label, "jet.pt": torch.full((n,), 500.0)}
         for name in ("deta", "dphi"):
             columns[f"particle.{name}"] = torch.randn(len(event), generator=g) * spread
-        schema = jets_schema(["pt", "deta", "dphi"], ["pt"], ["QCD", "top"])
-        batch = Batch.build(schema, columns, {"particle": lengths})
-        most = torch.zeros(n).scatter_reduce(0, event, pt, "amax")
-        hardest = Field(name="hardest", kind="flag", truth=True)
-        return batch.with_field("particle", hardest, (pt == most[event]).float())
+        return Batch.build(jets_schema(["pt", "deta", "dphi"], ["pt"], ["QCD", "top"]), columns, {"particle": lengths})
+
+    return make
+
+
+@pytest.fixture
+def flagged_jets(toy_jets: Callable[..., Batch]) -> Callable[..., Batch]:
+    """The same, with a flag on the hardest particle."""
+
+    def make(n: int = 64, seed: int = 0) -> Batch:
+        batch = toy_jets(n, seed)
+        pt = batch.field("particle.pt")
+        most = torch.zeros(n).scatter_reduce(0, pt.event, pt.values, "amax")
+        flag = (pt.values == most[pt.event]).float()
+        return batch.with_field("particle", Field(name="hardest", kind="flag", truth=True), flag)
 
     return make

@@ -24,7 +24,8 @@ def read(paths) -> Batch:
 def test_every_format_becomes_a_shard(layout, write, tmp_path):
     path = write(layout, tmp_path)
     result = convert([path], tmp_path / "out.parquet")
-    assert (result.events, result.shards) == (N, [tmp_path / "out.parquet"])
+    held = 1 if layout == "fastcalosim" else N  # one shower a file
+    assert (result.events, result.shards) == (held, [tmp_path / "out.parquet"])
     assert check_shard(tmp_path / "out.parquet") == []
     a, b = read([path]), read(result.shards)
     assert a.schema == b.schema

@@ -27,8 +27,8 @@ def built(batch: Batch) -> Model:
     return model
 
 
-def test_chances_of_an_event_add_up_to_one(toy_jets: Callable[..., Batch]) -> None:
-    batch = toy_jets(20)
+def test_chances_of_an_event_add_up_to_one(flagged_jets: Callable[..., Batch]) -> None:
+    batch = flagged_jets(20)
     model = built(batch)
     torch.nn.init.normal_(model.head("row").out.weight)
     chance = model.predict(batch)["row"]
@@ -37,8 +37,8 @@ def test_chances_of_an_event_add_up_to_one(toy_jets: Callable[..., Batch]) -> No
     assert float(chance.std()) > 0
 
 
-def test_it_learns_which_row_is_the_hardest(toy_jets: Callable[..., Batch]) -> None:
-    batch = toy_jets(64)
+def test_it_learns_which_row_is_the_hardest(flagged_jets: Callable[..., Batch]) -> None:
+    batch = flagged_jets(64)
     model = built(batch)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     losses = []
@@ -53,8 +53,8 @@ def test_it_learns_which_row_is_the_hardest(toy_jets: Callable[..., Batch]) -> N
     assert losses[-1] < 0.4 * losses[0]
 
 
-def test_events_without_an_answer_weigh_nothing(toy_jets: Callable[..., Batch]) -> None:
-    batch = toy_jets(10)
+def test_events_without_an_answer_weigh_nothing(flagged_jets: Callable[..., Batch]) -> None:
+    batch = flagged_jets(10)
     rows = batch.field("particle.hardest")
     half = torch.where(rows.event < 5, torch.nan, rows.values)
     some = batch.with_field("particle", batch.schema.field("particle.hardest"), half)

@@ -63,6 +63,12 @@ def build(config: ModelConfig, batch: Batch, seed: int = 0) -> Model:
     return model
 
 
+@pytest.fixture
+def toy_jets(flagged_jets: Callable[..., Batch]) -> Callable[..., Batch]:
+    """Jets with what all heads answer."""
+    return flagged_jets
+
+
 @pytest.fixture(params=["pairs", "plain", "gelu", "codes"])
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     binned = BinnedConfig(collection="particle", fields=kinematics(), bins=(16, 16, 16))

@@ -38,9 +38,7 @@ def unscramble(
     beam: Annotated[int, typer.Option(help="Sums that are followed at a time.")] = 20,
     seconds: Annotated[float, typer.Option(help="Time for the search of a simpler sum.")] = 60.0,
     logs: Annotated[bool, typer.Option("--logs", help="Also what sums of Li2 drop: logarithms and constants.")] = False,
-    judge: Annotated[
-        bool, typer.Option("--judge", help="Also print what certifies the result.")
-    ] = False,
+    judge: Annotated[bool, typer.Option("--judge", help="Also print what certifies the result.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
