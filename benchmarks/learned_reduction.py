@@ -134,7 +134,7 @@ def main() -> None:
     parser = options_of(__doc__ or "")
     parser.add_argument("--policy", default="ibp-trianglebox", help="run folder or shipped model")
     parser.add_argument("--paths", type=int, default=250, help="held-out paths; at most 250")
-    parser.add_argument("--integrals", type=int, default=50)
+    parser.add_argument("--integrals", type=int, default=50, help="0 to judge the policy alone")
     parser.add_argument("--worker", choices=METHODS, help=argparse.SUPPRESS)
     parser.add_argument("--index", help=argparse.SUPPRESS)
     o = parser.parse_args()
@@ -155,8 +155,9 @@ def main() -> None:
         )
     chosen = integrals(o.integrals, HELD)
     results = [{m: fresh(m, i, o.policy) for m in METHODS} for i in chosen]
-    record.tables.append(reductions(chosen, results))
-    record.notes += verdict(results)
+    if results:
+        record.tables.append(reductions(chosen, results))
+        record.notes += verdict(results)
     record.more["integrals"] = [
         {
             "integral": show(i),
