@@ -142,7 +142,7 @@ def main() -> None:
         print(json.dumps(work(o.worker, tuple(json.loads(o.index)), o.policy)))
         return
     if o.quick:
-        o.paths, o.integrals = 2, 2
+        o.paths, o.integrals = 2, min(o.integrals, 2)
     record = Record(o, "A policy knows the way to masters; what it finds is exact, in memory that does not grow.")
     for title, solved in (("scrambled sums", 0.0), ("solved integrals", 1.0)):
         request = PathRequest(n=o.paths, family=FAMILY, seed=HELD, shown=0, config=PathConfig(solved=solved))

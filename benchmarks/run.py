@@ -32,6 +32,7 @@ RESULTS_OF = {
     "optimisers": "Optimisers",
     "dilogarithms": "Dilogarithms",
     "spinors": "Spinor brackets",
+    "learned_reduction": "A learned reduction of Feynman integrals",
     "pid": "Particle identification with missing detectors",
     "transfer": "From simulation to data",
     "tau": "Tau identification",

@@ -359,6 +359,15 @@ def test_laporta(start: Start) -> None:
     assert row[7]["value"] == pytest.approx(row[6]["value"] / row[4]["value"])
 
 
+def test_learned_reduction(start: Start) -> None:
+    record = start("learned_reduction", "--integrals", "0")
+    scrambled, solved = record["tables"]
+    for table in (scrambled, solved):
+        assert [row[0] for row in table["rows"]][:2] == ["policy", "fewest new integrals"]
+        assert all(0 <= row[1]["value"] <= row[2]["value"] <= 1 for row in table["rows"][:2])
+    assert [row[0] for row in scrambled["rows"]][2:] == ["SAILIR, published", "target"]
+
+
 def test_dilogarithms(start: Start) -> None:
     record = start("dilogarithms")
     first, *deeper = record["tables"][0]["rows"]
