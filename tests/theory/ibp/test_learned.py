@@ -137,6 +137,7 @@ def test_a_reduction_goes_on_from_what_was_found(tmp_path: Path) -> None:
     told.clear()
     assert reduce(work(), {index: 1}, memo=Memo(work(), path), tell=lambda i, _: told.append(i)) == found
     assert len(told) == 1
+    assert len(Memo(work(), path).known) == len(lines) - 1
 
 
 def test_findings_of_another_prime_are_refused(tmp_path: Path) -> None:

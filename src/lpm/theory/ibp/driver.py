@@ -10,14 +10,14 @@ import json
 import resource
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
+from lpm.data.farm import Crew, Farm, open_crew
 from lpm.model.checkpoint import load
 from lpm.records.config import to_dict
 from lpm.records.hashing import hash_json
@@ -108,7 +108,8 @@ class Memo:
             path.write_text(json.dumps(head) + "\n", encoding="utf-8")
 
     def _read(self, path: Path, work: Work) -> None:
-        head, *rest = path.read_text(encoding="utf-8").splitlines() or [""]
+        text = path.read_text(encoding="utf-8")
+        head, *rest = text.splitlines() or [""]
         try:
             found = json.loads(head)["name"]
         except (ValueError, TypeError, KeyError):
@@ -122,6 +123,9 @@ class Memo:
             except ValueError:  # the line at which it was killed
                 continue
             self.known[tuple(one["integral"])] = {tuple(i): c for i, c in one["terms"]}
+        if not text.endswith("\n"):  # what comes next must not join a line that was cut
+            with path.open("a", encoding="utf-8") as file:
+                file.write("\n")
 
     def add(self, index: Index, found: Lowered) -> None:
         """Remember what an integral equals."""
@@ -168,34 +172,31 @@ def reduce(
                 seen.add(i)
                 left.append(i)
 
-    if workers == 1:
-        while left:
-            index = left.pop()
-            take(index, None if index in memo.known else lower(work, index))
-    else:
-        _farmed(work, left, workers, memo, take)
+    with open_crew(Farm(workers=workers, ahead=AHEAD), Path()) as crew:
+        _lowered(work, left, crew, memo, take)
     return _collected(terms, seen, memo.known, here)
 
 
-def _farmed(
-    work: Work, left: list[Index], workers: int, memo: Memo, take: Callable[[Index, Answer | None], None]
+def _lowered(
+    work: Work, left: list[Index], crew: Crew, memo: Memo, take: Callable[[Index, Answer | None], None]
 ) -> None:
-    """All that is left, by several processes; what one finds may add to what is left."""
+    """All that is left, by a crew; what is found of one may add to what is left."""
     flying: dict[Future[Answer], Index] = {}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            while left or flying:
-                while left and len(flying) < workers * AHEAD:
-                    index = left.pop()
-                    if index in memo.known:
-                        take(index, None)
-                    else:
-                        flying[pool.submit(lower, work, index)] = index
-                for future in wait(flying, return_when=FIRST_COMPLETED).done if flying else ():
-                    take(flying.pop(future), future.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    while left or flying:
+        while left and len(flying) < crew.room:
+            index = left.pop()
+            if index in memo.known:
+                take(index, None)
+            else:
+                flying[crew.submit(lower, work, index)] = index
+        for future in wait(flying, return_when=FIRST_COMPLETED).done if flying else ():
+            index = flying.pop(future)
+            try:
+                answer = future.result()
+            except BrokenExecutor as error:
+                why = "a worker died (out of memory?); use fewer --workers, a --memo keeps what was found"
+                raise ValueError(f"{show(index)}: {why}") from error
+            take(index, answer)
 
 
 def _collected(terms: Mapping[Index, int], seen: set[Index], known: Mapping[Index, Row], here: Lowering) -> Row:
