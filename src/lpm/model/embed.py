@@ -32,9 +32,11 @@ class Embed(nn.Module):
         width: D.
         features: F, or 0.
         vocab: Size of each code column; used if there are no features.
+        known: Number of features that are known of a row before it is generated.
+        places: Number of fixed places at which rows lie; 0 for sets.
     """
 
-    def __init__(self, width: int, features: int, vocab: tuple[int, ...]) -> None:
+    def __init__(self, width: int, features: int, vocab: tuple[int, ...], *, known: int = 0, places: int = 0) -> None:
         super().__init__()
         self.continuous = features > 0
         if self.continuous:
@@ -47,6 +49,10 @@ class Embed(nn.Module):
         self.rank = nn.Embedding(RANKS, width)
         self.kind = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.rank.weight, std=0.5)
+        self.known = nn.Sequential(nn.Linear(known, width), nn.GELU(), nn.Linear(width, width)) if known else None
+        self.place = nn.Embedding(places, width) if places else None
+        if self.place is not None:
+            nn.init.normal_(self.place.weight, std=0.5)
 
     def content(self, features: Float[Tensor, "T F"] | None, codes: Int[Tensor, "T K"] | None) -> Float[Tensor, "T D"]:
         """(T, D) vectors of visible tokens."""
@@ -61,6 +67,10 @@ class Embed(nn.Module):
     def forward(self, tokens: Tokens) -> Float[Tensor, "T D"]:
         """(T, D) vectors of all tokens."""
         x_TD = self.content(tokens.features, tokens.codes)
+        if self.known is not None:
+            x_TD = x_TD + self.known(tokens.known)
+        if self.place is not None:
+            x_TD = x_TD + self.place(tokens.place)
         if tokens.hidden is None:
             return x_TD
         rank_TD = self.rank(tokens.ragged.position.clamp_max(RANKS - 1)) + self.kind

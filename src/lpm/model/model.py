@@ -131,7 +131,9 @@ class Model(nn.Module):
             self.prefix = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width), std=0.02))
             self.backbone = body.build(built)
         else:
-            self.embeds = nn.ModuleDict({n: Embed(width, t.width, t.vocab) for n, t in built.items()})
+            self.embeds = nn.ModuleDict(
+                {n: Embed(width, t.width, t.vocab, known=t.known, places=t.places) for n, t in built.items()}
+            )
             self.prefix = nn.Parameter(torch.randn(1 + body.registers, width) * 0.5)
             self.backbone = Backbone(body)
             self.pairs = PairBias(config.pairs, body.heads) if config.pairs else None
@@ -156,6 +158,8 @@ class Model(nn.Module):
     def _check_views(self) -> None:
         for name in self.heads:
             view = self.head(name).view
+            if unknown := set(view.only) - set(self.tokenizers):
+                raise ValueError(f"head {name} is to see {sorted(unknown)[0]!r}, which the model has no tokenizer of")
             if isinstance(self.backbone, SetBackbone) and view != View():
                 kind = type(self.backbone).__name__
                 raise ValueError(f"head {name} hides rows from the backbone, or asks it to generate; {kind} sees all")
@@ -194,10 +198,13 @@ class Model(nn.Module):
         """
         if not isinstance(self.backbone, Backbone):
             return 0
-        lengths = torch.full((len(batch),), len(self.prefix))
-        for name in self.tokenizers:
-            lengths = lengths + batch.collections[name].host_offsets.diff()
-        return sum(3 * self.backbone.operations(lengths, view.causal) for view in self._views(tuple(self.heads)))
+        total = 0
+        for view in self._views(tuple(self.heads)):
+            lengths = torch.full((len(batch),), len(self.prefix))
+            for name in view.only or self.tokenizers:
+                lengths = lengths + batch.collections[name].host_offsets.diff()
+            total += 3 * self.backbone.operations(lengths, view.causal)
+        return total
 
     def encode(self, batch: Batch) -> Streams:
         """Tokens of each collection that the model reads."""
@@ -206,14 +213,14 @@ class Model(nn.Module):
 
     def hidden(self, batch: Batch, streams: Streams, view: View, ground: Ground | None = None) -> Hidden:
         """Hidden states of one forward pass over tokens as seen through `view`; `ground` saves working it out again."""
-        ground = ground or self.ground(batch)
+        ground = ground or self.ground(batch, view.only)
         layout = ground.layout
         if isinstance(self.backbone, SetBackbone):
             return self._gathered(self.backbone, batch, streams, layout)
         x_SD = self.prefix.new_empty(layout.size, self.prefix.shape[1])
         prefix_BPD = self.prefix.expand(len(batch), -1, -1)
         if self.condition is not None and view.conditioned:
-            prefix_BPD = torch.cat([prefix_BPD[:, :1] + self._said(batch)[:, None], prefix_BPD[:, 1:]], 1)
+            prefix_BPD = torch.cat([prefix_BPD[:, :1] + self.said(batch)[:, None], prefix_BPD[:, 1:]], 1)
         x_SD = x_SD.index_copy(0, layout.prefix.flatten(), prefix_BPD.flatten(0, 1))
         for name, tokens in streams.items():
             x_TD = self.embeds[name](tokens)
@@ -227,9 +234,15 @@ class Model(nn.Module):
             bias = self.pairs(kinematics_SK, real_S, ground.plan, view.causal)
         return Hidden(self.backbone(x_SD, ground.plan, view.causal, bias), layout)
 
-    def ground(self, batch: Batch) -> Ground:
-        """Where everything lies in the packed sequence: worked out on the CPU, which knows the lengths."""
-        layout = Layout.of({n: batch.collections[n].host_offsets for n in self.tokenizers}, len(self.prefix))
+    def ground(self, batch: Batch, only: tuple[str, ...] = ()) -> Ground:
+        """Where everything that a view shows lies in the packed sequence: worked out on the CPU, which knows lengths.
+
+        Args:
+            batch: The events.
+            only: The collections shown, as in `View`; empty for all.
+        """
+        shown = [n for n in self.tokenizers if n in only] if only else self.tokenizers
+        layout = Layout.of({n: batch.collections[n].host_offsets for n in shown}, len(self.prefix))
         device = self.prefix.device
         if isinstance(self.backbone, SetBackbone):
             return Ground(layout.to(device), Plan((), layout.offsets.int(), 0, None))
@@ -246,7 +259,8 @@ class Model(nn.Module):
         x_SD = x_TD.new_empty(layout.size, x_TD.shape[1]).index_copy(0, layout.rows[c.of], x_TD)
         return Hidden(x_SD.index_copy(0, layout.prefix[:, 0], event_BD.to(x_SD.dtype)), layout, gathered=True)
 
-    def _said(self, batch: Batch) -> Tensor:
+    def said(self, batch: Batch) -> Tensor:
+        """(B, D) what the condition adds to the event token."""
         assert self.config.condition is not None
         assert self.condition is not None
         c = self.config.condition
@@ -270,13 +284,14 @@ class Model(nn.Module):
         """Loss of each head for each event, {name: (B,)}. Heads with equal views share one pass."""
         streams = self.encode(batch)
         seen = {view: view(streams) for view in self._views(tuple(self.heads))}
-        return self._answer(batch, seen, self.ground(batch))
+        grounds = {only: self.ground(batch, only) for only in {view.only for view in seen}}
+        return self._answer(batch, seen, {view: grounds[view.only] for view in seen})
 
-    def losses(self, batch: Batch, seen: Mapping[View, Streams], ground: Ground) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, seen: Mapping[View, Streams], ground: Mapping[View, Ground]) -> dict[str, Tensor]:
         """Loss of each head for each event, from what each view shows: the part of `forward` that can be compiled."""
         losses: dict[str, Tensor] = {}
         for view, names in self._views(tuple(self.heads)).items():
-            hidden = self.hidden(batch, seen[view], view, ground)
+            hidden = self.hidden(batch, seen[view], view, ground[view])
             losses |= {n: self.head(n).loss(hidden, seen[view], batch) for n in names}
         return losses
 
@@ -293,10 +308,11 @@ class Model(nn.Module):
     def predict(self, batch: Batch, names: tuple[str, ...] = ()) -> dict[str, Tensor]:
         """Answers of the named heads, or of all. What each holds, its head's `predict` says."""
         answers: dict[str, Tensor] = {}
-        streams, ground = self.encode(batch), self.ground(batch)
-        for view, group in self._views(names or tuple(self.heads)).items():
+        streams, views = self.encode(batch), self._views(names or tuple(self.heads))
+        grounds = {only: self.ground(batch, only) for only in {view.only for view in views}}
+        for view, group in views.items():
             seen = view(streams)
-            hidden = self.hidden(batch, seen, view, ground)
+            hidden = self.hidden(batch, seen, view, grounds[view.only])
             answers |= {n: self.head(n).predict(hidden, seen) for n in group}
         return answers
 

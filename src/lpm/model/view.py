@@ -27,14 +27,16 @@ class View:
     Args:
         causal: A token sees only itself and those before it.
         conditioned: The event token carries the condition (a class to generate). Never for heads that answer it.
+        only: The collections seen; empty for all.
     """
 
     causal: bool = False
     conditioned: bool = False
+    only: tuple[str, ...] = ()
 
     def __call__(self, streams: Streams, generator: torch.Generator | None = None) -> Streams:
         """The tokens as seen."""
-        return streams
+        return {n: t for n, t in streams.items() if n in self.only} if self.only else streams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,7 @@ class Masked(View):
         """Hide tokens at random. `generator` lives on the CPU; None takes torch's default one."""
         tokens = streams[self.of]
         draw = torch.rand(len(tokens.ragged.values), generator=generator)
-        return {**streams, self.of: tokens.hide(draw < self.fraction)}
+        return super().__call__({**streams, self.of: tokens.hide(draw < self.fraction)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,9 @@ class Noised(View):
             time_B = torch.randn(len(tokens), generator=generator).sigmoid()
         time_B = sent(time_B, device)
         noise_TF = sent(torch.randn(x_TF.shape, generator=generator), device)
+        if tokens.real is not None:
+            noise_TF = noise_TF * tokens.real
         t_T1 = time_B[tokens.ragged.event][:, None]
         noised_TF = (1 - t_T1) * noise_TF + t_T1 * x_TF
         seen = replace(tokens, features=noised_TF, codes=None, time=time_B, velocity=x_TF - noise_TF)
-        return {**streams, self.of: seen}
+        return super().__call__({**streams, self.of: seen})

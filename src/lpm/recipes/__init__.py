@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lpm.recipes import fine, four_tops, jets, origin, pid, taggers, tau, theory
+from lpm.recipes import calorimeter, fine, four_tops, jets, origin, pid, taggers, tau, theory
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 
 __all__ = ["RECIPES", "DataConfig", "RunConfig", "StartConfig"]
@@ -26,6 +26,7 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "jets.tau": tau.tau,
     "jets.tau_transfer": tau.transfer,
     "events.four_tops": four_tops.four_tops,
+    "calorimeter.flow": calorimeter.flow,
     "pid.set": pid.multi,
     "pid.binary": pid.binary,
     "pid.transfer": pid.transfer,

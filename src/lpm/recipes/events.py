@@ -20,7 +20,7 @@ from lpm.model.model import ModelConfig
 from lpm.recipes.base import RunConfig
 from lpm.tasks.jets import SUBSTRUCTURE, observe
 from lpm.tasks.weights import Flatten, FlattenConfig, check
-from lpm.tokens import HybridConfig, QuantisedConfig
+from lpm.tokens import CellsConfig, HybridConfig, QuantisedConfig, SharesConfig
 from lpm.train.parallel import World
 
 __all__ = ["Data", "open_data"]
@@ -110,6 +110,10 @@ def _columns(model: ModelConfig, schema: Schema, flatten: FlattenConfig | None) 
     """The fields that a model reads or answers, as far as the file has them: nothing else is read from disk."""
     fields = []
     for name, t in model.tokenizers.items():
+        if isinstance(t, CellsConfig):
+            fields += [path for path in schema.paths if path.partition(".")[0] in ("cell", "shower")]
+        if isinstance(t, CellsConfig | SharesConfig):
+            continue
         seen = t.seen if isinstance(t, HybridConfig | QuantisedConfig) else t
         fields += [f"{name}.{f.field}" for f in seen.fields]
     fields += model.kinematics
@@ -142,6 +146,11 @@ def _prepare(
     for path in (*(w for w in _weights(model) if not flatten or w != flatten.to), *(flatten.paths if flatten else ())):
         if path not in schema:
             raise ValueError(f"{source}: has no {path}, by which events are weighed; it has {', '.join(schema.paths)}")
+    cut = [
+        t.patches for t in model.tokenizers.values() if isinstance(t, CellsConfig) and t.collection not in schema.names
+    ]
+    if cut:
+        return cut[0].cut
     missing = {head: target for head, target in _targets(model).items() if target not in schema}
     if not missing:
         return None

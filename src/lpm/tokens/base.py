@@ -33,6 +33,9 @@ class Tokens:
         asked: (U,) int64, the rows whose content is hidden, or None.
         time: (B,) how far each event has come from noise, 0, to data, 1; None if the features are data.
         velocity: (T, F) by which the features change with that time, or None.
+        known: (T, G) what is known of each row before its features are, or None; no view hides it.
+        place: (T,) int64, at which of its tokenizer's fixed places each row lies, or None for a set.
+        real: (T, F) bool, False where a row has no such feature, which is then 0; None if all have all.
     """
 
     offsets: Int[Tensor, " starts"]
@@ -42,6 +45,9 @@ class Tokens:
     asked: Int[Tensor, " U"] | None = None
     time: Float[Tensor, " B"] | None = None
     velocity: Float[Tensor, "T F"] | None = None
+    known: Float[Tensor, "T G"] | None = None
+    place: Int[Tensor, " T"] | None = None
+    real: Bool[Tensor, "T F"] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -68,12 +74,16 @@ class Tokenizer(nn.Module):
         paths: Fields it reads, in the order of the columns that `decode` returns.
         vocab: Size of the vocabulary of each code column; empty if there are no codes.
         width: Number of continuous features; 0 if there are none.
+        known: Number of features that are known of a row before it is generated.
+        places: Number of fixed places at which rows lie, so that their number need not be learned; 0 for sets.
     """
 
     collection: str
     paths: tuple[str, ...]
     vocab: tuple[int, ...] = ()
     width: int = 0
+    known: int = 0
+    places: int = 0
 
     def fit(self, batches: Iterable[Batch]) -> Tokenizer:
         """Set all constants from the data in one streaming pass, in place."""

@@ -50,6 +50,7 @@ class FlowConfig:
         classes: Names of its classes, as in the model's condition.
         longest: More rows than this count as this many.
         times: How the times of training are drawn, see `Noised`.
+        given: Collections that are known when this one is made; with `of` they are all that is seen. None for all.
     """
 
     of: str
@@ -57,6 +58,7 @@ class FlowConfig:
     classes: tuple[str, ...] = ()
     longest: int = 128
     times: Literal["uniform", "logit_normal"] = "uniform"
+    given: tuple[str, ...] | None = None
 
     def build(self, width: int, tokenizers: dict[str, Tokenizer]) -> Flow:
         """The head, for a backbone of the given width."""
@@ -64,7 +66,7 @@ class FlowConfig:
 
 
 class Flow(Head):
-    """Velocity of each row, and how many rows there are.
+    """Velocity of each row, and how many rows there are, unless they lie at fixed places.
 
     Raises:
         ValueError: If the collection's tokenizer has no continuous features, or has categories.
@@ -74,11 +76,13 @@ class Flow(Head):
         super().__init__()
         if not tokenizer.width:
             raise ValueError(f"flow of {config.of}: its tokenizer has no features; use a continuous or hybrid one")
-        if tokenizer.width != len(tokenizer.paths):
+        if not tokenizer.places and tokenizer.width != len(tokenizer.paths):
             raise ValueError(f"flow of {config.of}: categories are not supported; leave them out of its tokenizer")
-        self.config, self.view = config, Noised(of=config.of, times=config.times, conditioned=True)
-        self.out = zero_linear(width, tokenizer.width)
-        self.numbers = nn.Parameter(torch.zeros(1 + len(config.classes), 1 + config.longest))
+        only = () if config.given is None else (*config.given, config.of)
+        self.config, self.view = config, Noised(of=config.of, times=config.times, conditioned=True, only=only)
+        self.out, self.numbers = zero_linear(width, tokenizer.width), None
+        if not tokenizer.places:
+            self.numbers = nn.Parameter(torch.zeros(1 + len(config.classes), 1 + config.longest))
 
     def velocity(self, hidden: Hidden, tokens: Tokens) -> Float[Tensor, "T F"]:
         """(T, F) velocity of each row of noised tokens."""
@@ -87,6 +91,8 @@ class Flow(Head):
         t_T1 = tokens.time[tokens.ragged.event][:, None]
         gaussian_TF = (2 * t_T1 - 1) / (t_T1**2 + (1 - t_T1) ** 2) * tokens.features
         out: Tensor = self.out(hidden.of(self.config.of)).float()
+        if tokens.real is not None:
+            out = out * tokens.real
         return gaussian_TF + out
 
     def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
@@ -97,13 +103,20 @@ class Flow(Head):
         """
         tokens, c = streams[self.config.of], self.config
         assert tokens.velocity is not None
-        error_T = (self.velocity(hidden, tokens) - tokens.velocity).square().mean(1)
+        error_TF = (self.velocity(hidden, tokens) - tokens.velocity).square()
+        if tokens.real is not None:
+            real_B = Ragged(tokens.real.sum(1).to(error_TF.dtype), tokens.offsets).sum()
+            error_B = Ragged(error_TF.sum(1), tokens.offsets).sum() / real_B.clamp_min(1)
+        else:
+            error_B = Ragged(error_TF.mean(1), tokens.offsets).mean()
+        if self.numbers is None:
+            return error_B
         number_B = tokens.offsets.diff().clamp_max(c.longest)
         class_B = class_index(batch, c.by, c.classes, {}) if c.by else torch.full_like(number_B, -1)
         said_BN, unsaid_BN = self.numbers[class_B + 1], self.numbers[:1].expand(len(number_B), -1)
         surprise_B = F.cross_entropy(GAIN * said_BN, number_B, reduction="none")
         surprise_B = surprise_B + F.cross_entropy(GAIN * unsaid_BN, number_B, reduction="none")
-        return Ragged(error_T, tokens.offsets).mean() + surprise_B / (2 * math.log(1 + c.longest))
+        return error_B + surprise_B / (2 * math.log(1 + c.longest))
 
     @torch.no_grad()
     def predict(self, hidden: Hidden, streams: Streams) -> Float[Tensor, "T F"]:
@@ -115,8 +128,10 @@ class Flow(Head):
         """(B,) numbers of rows drawn for events of the given classes, -1 where not said; all on the CPU.
 
         Raises:
-            ValueError: If the learned probabilities are not finite.
+            ValueError: If the learned probabilities are not finite, or rows lie at fixed places.
         """
+        if self.numbers is None:
+            raise ValueError(f"flow of {self.config.of}: its rows lie at fixed places; give the rows to be made")
         p_CN = (GAIN * self.numbers.float().cpu()).softmax(1)
         if not bool(p_CN.isfinite().all()):
             raise ValueError("the model's probabilities are not finite: its training has diverged; take an earlier one")

@@ -29,27 +29,33 @@ class NextTokenConfig:
     Args:
         of: The collection.
         typical: Typical number of tokens of an event. The loss is divided by it, which brings it to order one.
+        given: Collections seen before it, those that lie before it in the model; with `of` they are all that is seen.
+            None for all.
     """
 
     of: str
     typical: float = 50.0
+    given: tuple[str, ...] | None = None
 
     def build(self, width: int, tokenizers: dict[str, Tokenizer]) -> NextToken:
         """The head, for a backbone of the given width."""
-        return NextToken(self, width, tokenizers[self.of].vocab)
+        return NextToken(self, width, tokenizers[self.of])
 
 
 class NextToken(Head):
     """Likelihood of the whole event: of each token given those before, and of the end.
 
+    Rows at fixed places need no end: their number is known.
+
     Raises:
         ValueError: If the collection's tokenizer has no codes to predict.
     """
 
-    view = View(causal=True, conditioned=True)
-
-    def __init__(self, config: NextTokenConfig, width: int, vocab: tuple[int, ...]) -> None:
+    def __init__(self, config: NextTokenConfig, width: int, tokenizer: Tokenizer) -> None:
         super().__init__()
+        vocab, given = tokenizer.vocab, config.given
+        self.view = View(causal=True, conditioned=True, only=() if given is None else (*given, config.of))
+        self.placed = tokenizer.places > 0
         if not vocab:
             raise ValueError(
                 f"next token of {config.of}: its tokenizer has no codes; use a binned, hybrid or quantised one"
@@ -63,6 +69,8 @@ class NextToken(Head):
         tokens, of = streams[self.config.of], self.config.of
         assert tokens.codes is not None
         before_TD = hidden.before(of)
+        if self.placed:
+            return Ragged(self.chain.loss(before_TD, tokens.codes), tokens.offsets).sum() / self.config.typical
         more_T = self.chain.loss(before_TD, tokens.codes) + F.softplus(self.stop(before_TD)[:, 0].float())
         end_B = F.softplus(-self.stop(hidden.end(of))[:, 0].float())
         return (Ragged(more_T, tokens.offsets).sum() + end_B) / self.config.typical

@@ -1,0 +1,216 @@
+r"""Showers as patches: the dense cells of a geometry, cut into blocks of neighbouring rings and sectors.
+
+What generates showers needs rows of equal meaning, not the cells that happened to be hit. So each layer of a geometry
+is cut into patches of at most so many sectors and rings, and a shower becomes two collections beside `shower`:
+
+- `layer`, a row a layer, with the energy :math:`E_l` and its `share`: of the incident energy, the sum over all layers
+  in the first row, then in row :math:`i` the part of what is left that lies in layer :math:`i - 1`,
+
+  .. math:: u_0 = \sum_l E_l / E_\mathrm{inc}, \qquad u_i = E_{i-1} \Big/ \sum_{l \ge i-1} E_l,
+
+  so that any shares between 0 and 1 are energies that add up (CaloFlow, arXiv 2106.05285, eq. 2.3; CaloDREAM, arXiv
+  2405.09629, eq. 2);
+- `patch`, a row a patch, with its place, the energy of its layer and those of its cells, NaN where the geometry has no
+  cell.
+
+`cut` and `join` go both ways without loss. Shapes: B showers, L layers, P patches, W cells of a patch, V voxels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lpm.data.batch import Batch, Ragged
+from lpm.data.schema import Collection, Field, Schema
+from lpm.data.showers import cells_of, grid_of
+from lpm.physics.geometry import Geometry
+
+__all__ = ["Patches", "energies_of", "shares_of"]
+
+_LAYER = (
+    Field(name="place", kind="count", low=0.0, text="place of the layer, from 0"),
+    Field(name="energy", unit="GeV", low=0.0, text="sum of the energies of its cells"),
+    Field(name="share", low=0.0, text="first the whole of the incident energy, then of what is left for this layer"),
+)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The patches of a geometry.
+
+    Args:
+        geometry: Its cells.
+        sectors: Most sectors of a patch.
+        rings: Most rings of a patch.
+        threshold: Smallest energy of a cell that counts, GeV.
+
+    Raises:
+        ValueError: If a patch would have no cell.
+
+    Example:
+        >>> from lpm.physics.geometry import Layer
+        >>> p = Patches(Geometry("g", (Layer(0, (0.0, 5.0, 9.0, 12.0), 2), Layer(1, (0.0, 5.0), 1))), 2, 2)
+        >>> p.voxels.tolist()
+        [[0, 1, 3, 4], [2, -1, 5, -1], [6, -1, -1, -1]]
+    """
+
+    geometry: Geometry
+    sectors: int
+    rings: int
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.sectors < 1 or self.rings < 1:
+            raise ValueError(f"a patch needs a sector and a ring, got {self.sectors} and {self.rings}")
+
+    @property
+    def width(self) -> int:
+        """W, cells of the largest patch."""
+        return self.sectors * self.rings
+
+    @cached_property
+    def voxels(self) -> NDArray[np.int64]:
+        """(P, W) voxel of each cell of each patch, ring after ring of sector after sector; -1 for none."""
+        rows = []
+        for layer, first in zip(self.geometry.layers, self.geometry.first, strict=True):
+            at = first + np.arange(layer.voxels).reshape(layer.sectors, layer.rings)
+            for around in np.array_split(at, -(-layer.sectors // self.sectors), 0):
+                for block in np.array_split(around, -(-layer.rings // self.rings), 1):
+                    row = np.full((self.sectors, self.rings), -1)
+                    row[: block.shape[0], : block.shape[1]] = block
+                    rows.append(row.reshape(-1))
+        return np.stack(rows)
+
+    @cached_property
+    def layers(self) -> NDArray[np.int64]:
+        """(P,) place of the layer of each patch."""
+        return np.asarray(self.geometry.places[self.voxels[:, 0], 0])
+
+    @property
+    def schema(self) -> Schema:
+        """`shower`, `layer` and `patch`; other fields of `shower` stay as they are."""
+        cells = tuple(Field(name=f"e{i}", unit="GeV", low=0.0, text="energy of a cell") for i in range(self.width))
+        place = Field(name="place", kind="count", low=0.0, text="place of the patch in the geometry")
+        layer = Field(name="layer", unit="GeV", low=0.0, text="energy of its layer")
+        made = Collection(name="patch", fields=(place, layer, *cells))
+        return Schema(name="showers", collections=(Collection(name="layer", fields=_LAYER), made))
+
+    def cut(self, batch: Batch) -> Batch:
+        """Showers in cells to showers in patches. Cells below the threshold are taken away.
+
+        Raises:
+            ValueError: If a cell lies outside the geometry.
+        """
+        return self.cut_grid(grid_of(batch, self.geometry), batch)
+
+    def cut_grid(self, grid: Tensor, batch: Batch) -> Batch:
+        """As `cut`, for cells (B, V) in GeV; of `batch` only the collection `shower` is used."""
+        grid = torch.where(grid >= max(self.threshold, torch.finfo(grid.dtype).tiny), grid, 0)
+        sizes = [layer.voxels for layer in self.geometry.layers]
+        energy = torch.stack([part.double().sum(1) for part in grid.split_with_sizes(sizes, 1)], 1)
+        incident = batch.field("shower.energy").values.double()
+        shares = shares_of(energy, incident)
+        return self.lay_out(batch, energy.to(grid.dtype), shares.to(grid.dtype), self._taken(grid))
+
+    def lay_out(
+        self, batch: Batch, energy: Tensor | None = None, share: Tensor | None = None, cells: Tensor | None = None
+    ) -> Batch:
+        """Rows of layers and patches, NaN where nothing is said.
+
+        Args:
+            batch: Of which `shower` is kept.
+            energy: (B, L) energies of layers, GeV.
+            share: (B, L) shares.
+            cells: (B, P, W) energies, GeV.
+        """
+        shower, count = batch.collections["shower"], len(batch)
+        like = shower.values.new_full((), torch.nan)
+        shape = (count, len(self.geometry.layers))
+        energy, share = (like.expand(shape) if x is None else x for x in (energy, share))
+        place = torch.arange(shape[1]).to(like.dtype).expand(shape)
+        layer = torch.stack([place, energy, share], 2)
+        if cells is None:
+            cells = torch.where(torch.from_numpy(self.voxels >= 0), 0.0, like).expand(count, -1, -1)
+        which = torch.arange(len(self.layers)).to(like.dtype).expand(count, -1)
+        patch = torch.cat([torch.stack([which, energy[:, torch.from_numpy(self.layers)]], 2), cells], 2)
+        rows = {n: Ragged.from_lengths(x.flatten(0, 1), torch.full((count,), x.shape[1]))
+                for n, x in (("layer", layer), ("patch", patch))}  # fmt: skip
+        schema = Schema(name="showers", collections=(batch.schema["shower"], *self.schema.collections))
+        return Batch(schema, {"shower": shower, **rows})
+
+    def grid(self, batch: Batch) -> Tensor:
+        """(B, V) energies in GeV of showers in patches."""
+        values = batch.collections["patch"].values.view(len(batch), len(self.layers), -1)[:, :, 2:]
+        real = torch.from_numpy(self.voxels >= 0)
+        out = values.new_zeros(len(batch), self.geometry.voxels)
+        out[:, torch.from_numpy(self.voxels[self.voxels >= 0])] = values[:, real]
+        return out
+
+    def join(self, batch: Batch) -> Batch:
+        """Showers in cells from showers in patches: inverse of `cut`."""
+        shower = {f.name: batch.field(f"shower.{f.name}").values for f in batch.schema["shower"].fields}
+        return cells_of(self.grid(batch), self.geometry, shower)
+
+    def settle(self, batch: Batch) -> Batch:
+        """Showers in patches whose cells add up to the energies of their layers.
+
+        Each layer is scaled to its energy, cells below the threshold are taken away, and the others scaled again; if
+        none remains, the largest takes all. A layer whose energy is below the threshold is empty.
+        """
+        grid, layer = self.grid(batch), batch.field("layer.energy").values.view(len(batch), -1)
+        sizes, settled = [la.voxels for la in self.geometry.layers], []
+        for part, energy in zip(grid.split_with_sizes(sizes, 1), layer.unbind(1), strict=True):
+            settled.append(_settled(part.double(), energy.double(), self.threshold))
+        cells = torch.cat(settled, 1).to(grid.dtype)
+        energy = torch.stack([part.sum(1) for part in settled], 1).to(grid.dtype)
+        share = shares_of(energy.double(), batch.field("shower.energy").values.double()).to(grid.dtype)
+        return self.lay_out(batch, energy, share, self._taken(cells))
+
+    def _taken(self, grid: Tensor) -> Tensor:
+        """(B, P, W) cells of patches, NaN for none."""
+        taken = grid[:, torch.from_numpy(self.voxels.clip(0))]
+        return torch.where(torch.from_numpy(self.voxels >= 0), taken, torch.nan)
+
+
+def shares_of(energy: Tensor, incident: Tensor) -> Tensor:
+    """(B, L) shares of the energies (B, L) of layers and the incident energy (B,), in GeV.
+
+    Example:
+        >>> shares_of(torch.tensor([[1.0, 3.0, 0.0]]), torch.tensor([5.0])).tolist()
+        [[0.800000011920929, 0.25, 1.0]]
+    """
+    # Added up from the end, so that the last layer with energy has the share 1 exactly.
+    left = energy.flip(1).cumsum(1).flip(1)
+    part = torch.where(left > 0, energy / left.clamp_min(torch.finfo(energy.dtype).tiny), 0)
+    return torch.cat([left[:, :1] / incident[:, None], part[:, :-1]], 1)
+
+
+def energies_of(share: Tensor, incident: Tensor) -> Tensor:
+    """(B, L) energies of layers in GeV: inverse of `shares_of`.
+
+    Example:
+        >>> energies_of(torch.tensor([[0.75, 0.25, 1.0]]), torch.tensor([4.0])).tolist()
+        [[0.75, 2.25, 0.0]]
+    """
+    left, out = share[:, 0].clamp_min(0) * incident, []
+    for i in range(1, share.shape[1]):
+        out.append(left * share[:, i].clamp(0, 1))
+        left = left - out[-1]
+    return torch.stack([*out, left], 1)
+
+
+def _settled(cells: Tensor, energy: Tensor, threshold: float) -> Tensor:
+    """(B, V) cells of one layer scaled to its energies (B,), all of them zero or above the threshold."""
+    whole = cells.sum(1, keepdim=True)
+    cells = torch.where(whole > 0, cells / whole.clamp_min(1e-300) * energy[:, None], cells)
+    kept = torch.where(cells >= threshold, cells, 0)
+    none = kept.sum(1, keepdim=True) == 0
+    largest = torch.zeros_like(cells).scatter_(1, cells.argmax(1, keepdim=True), energy[:, None])
+    kept = torch.where(none, largest, kept * (energy[:, None] / kept.sum(1, keepdim=True).clamp_min(1e-300)))
+    return torch.where((energy >= threshold)[:, None], kept, 0)

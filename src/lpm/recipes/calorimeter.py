@@ -1,0 +1,90 @@
+"""Recipes for calorimeter showers: how the energy is shared among layers, then how each layer's is among its cells.
+
+Both stages are heads of one body and are learned together: the energies of layers one after the other, given the
+incident particle; the cells of all layers at once, by a flow from noise, given these energies (CaloDREAM, arXiv
+2405.09629). `size` sets width, depth, heads, learning rate and horizon together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lpm.data.patches import Patches
+from lpm.data.showers import DATA_SETS
+from lpm.model.backbone import BackboneConfig
+from lpm.model.heads import FlowConfig, NextTokenConfig
+from lpm.model.model import ModelConfig
+from lpm.recipes.base import DataConfig, RunConfig
+from lpm.tokens import CellsConfig, ContinuousConfig, SharesConfig, Transform
+from lpm.train.loop import TrainConfig
+
+__all__ = ["PATCHES", "flow", "patches_of", "tiny"]
+
+PATCHES = {"1-photons": (10, 4), "1-pions": (10, 5), "2": (16, 9), "3": (10, 18)}
+"""Sectors and rings of a patch in each data set of the challenge."""
+
+
+def patches_of(dataset: str) -> Patches:
+    """How the showers of a data set are cut.
+
+    Raises:
+        ValueError: If there is no such data set.
+
+    Example:
+        >>> [len(patches_of(name).voxels) for name in PATCHES]
+        [15, 20, 45, 225]
+    """
+    if dataset not in DATA_SETS:
+        raise ValueError(f"no data set {dataset!r} of showers; there are {', '.join(DATA_SETS)}")
+    return Patches(DATA_SETS[dataset].geometry, *PATCHES[dataset], DATA_SETS[dataset].threshold)
+
+
+def flow(
+    size: int = 4,
+    data: tuple[str, ...] = ("showers.hdf5",),
+    valid: tuple[str, ...] = (),
+    dataset: str = "1-photons",
+) -> RunConfig:
+    """Layers one after the other, then all cells by flow matching.
+
+    Args:
+        size: The dial.
+        data: Training files, of the CaloChallenge or of `lpm simulate calorimeter`.
+        valid: Validation files.
+        dataset: Name of the data set: `1-photons`, `1-pions`, `2` or `3`.
+    """
+    patches = patches_of(dataset)
+    layers = len(patches.geometry.layers)
+    model = ModelConfig(
+        backbone=BackboneConfig.sized(size),
+        tokenizers={
+            "shower": ContinuousConfig(collection="shower", fields=(Transform(field="energy", form="log"),)),
+            "layer": SharesConfig(collection="layer", places=layers),
+            "patch": CellsConfig(patches=patches),
+        },
+        heads={
+            "energies": NextTokenConfig(of="layer", given=("shower",), typical=3.0 * layers),
+            "cells": FlowConfig(of="patch"),
+        },
+    )
+    return RunConfig(
+        name="calorimeter.flow",
+        text="Generator of calorimeter showers: energies of layers, then cells by a flow from noise.",
+        data=DataConfig(train=data, valid=valid, budget=100_000, most=128, longest=1000),
+        model=model,
+        train=TrainConfig(
+            steps=2000 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.999, valid_every=500, save_every=500,
+        ),
+    )  # fmt: skip
+
+
+def tiny(run: RunConfig) -> RunConfig:
+    """The tiny twin of any recipe of showers, for tests: same parts, two steps."""
+    body = run.model.backbone
+    assert isinstance(body, BackboneConfig)
+    return replace(
+        run,
+        model=replace(run.model, backbone=replace(body, width=32, depth=1, heads=2)),
+        train=replace(run.train, steps=2, warmup=1, log_every=1, valid_every=2, save_every=1),
+        data=replace(run.data, limit=60, most=16),
+    )
