@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from lpm.cli.showers import generate_showers
+
 __all__ = ["generate"]
 
 
 def generate(
     run: Annotated[str, typer.Argument(help="Folder of a run, or name of a shipped model: jets-base.")],
-    out: Annotated[Path, typer.Argument(help="Parquet file to write.")],
+    out: Annotated[Path, typer.Argument(help="Parquet file to write; of showers HDF5, as of the CaloChallenge.")],
     n: Annotated[int, typer.Option("-n", help="Number of events.", min=1)] = 1000,
     classes: Annotated[str, typer.Option(help="Classes to generate in equal parts, by commas, or 'all'.")] = "",
     temperature: Annotated[float, typer.Option(help="Of codes: below 1 sharpens; 1 is what was learned.")] = 1.0,
@@ -22,12 +24,18 @@ def generate(
     solver: Annotated[
         Literal["", "euler", "midpoint", "heun"], typer.Option(help="Of a flow; midpoint if not named.")
     ] = "",
+    like: Annotated[
+        Path | None, typer.Option(help="Of showers: a file whose incident particles are taken, from the first on.")
+    ] = None,
+    energy: Annotated[
+        str, typer.Option(help="Of showers: incident energies in GeV in equal parts, by commas; else the data set's.")
+    ] = "",
     batch: Annotated[int, typer.Option(help="Events grown together.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Sample events and write them as they come; with the observables of jets beside the particles.
+    """Sample events and write them as they come; jets with their observables, showers with the energies asked for.
 
     Raises:
         ValueError: If the model cannot generate, or the file cannot be written.
@@ -42,10 +50,24 @@ def generate(
     from lpm.model.flow_sample import FlowSampleConfig
     from lpm.model.sample import SampleConfig
     from lpm.recipes.apply import flows, sample_jets
+    from lpm.recipes.showers import incident, makes_showers
     from lpm.train.parallel import world
 
     with world(device) as place:
         model = load(run).to(place.device)
+        if makes_showers(model):
+            if classes or (temperature, top_k, top_p) != (1.0, 0, 1.0):
+                raise ValueError("showers have no classes and no codes: leave --classes, --temperature, --top-k and "
+                                 "--top-p out")  # fmt: skip
+            follow = FlowSampleConfig(steps=steps or 8, solver=solver or "midpoint") if steps or solver else None
+            given = incident(model, n, like=like, energies=energy, seed=seed)
+            said = f"--like {like.name}" if like else f"--energy {energy!r}"
+            how = f"{said} --steps {steps} --solver {solver!r} --batch {batch} --seed {seed}"
+            generate_showers(model, given, out, follow, batch=batch, seed=seed, quiet=quiet,
+                             told=f"lpm generate {Path(run).name} -n {n} {how}")  # fmt: skip
+            return
+        if like or energy:
+            raise ValueError("this model makes no showers of particles: leave --like and --energy out")
         known = model.config.condition.classes if model.config.condition else ()
         chosen = known if classes == "all" else tuple(c.strip() for c in classes.split(",") if c.strip())
         config: SampleConfig | FlowSampleConfig

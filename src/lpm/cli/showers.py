@@ -1,4 +1,4 @@
-"""`lpm evaluate calorimeter GENERATED REFERENCE`: the judge of showers, as JSON, as a table and as a page."""
+"""Showers on the command line: `lpm evaluate calorimeter GENERATED REFERENCE`, and `lpm generate RUN OUT.hdf5`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lpm.data.batch import Batch
     from lpm.metrics.shower_classifiers import Training
+    from lpm.model.flow_sample import FlowSampleConfig
+    from lpm.model.model import Model
 
-__all__ = ["Options", "judge_showers"]
+__all__ = ["Options", "generate_showers", "judge_showers"]
 
 MEASURED = ("separation", "fpd", "kpd")
 """What is measured unless --metrics says otherwise."""
@@ -145,3 +148,49 @@ def _rows(table: Table, name: str, value: Any) -> None:
 
 def _short(x: float | None) -> str:
     return "" if x is None else f"{x:.3g}"
+
+
+def generate_showers(
+    model: Model,
+    given: Batch,
+    out: Path,
+    config: FlowSampleConfig | None,
+    *,
+    batch: int,
+    seed: int,
+    told: str,
+    quiet: bool,
+) -> None:
+    """Make showers of incident particles and write them in the form of the CaloChallenge.
+
+    Args:
+        model: That makes them.
+        given: The particles.
+        out: HDF5 file to write.
+        config: How to follow the flow; None for what it was made for.
+        batch: Showers made at a time.
+        seed: Of all that is drawn.
+        told: The command line, kept in the file.
+        quiet: Show no progress.
+
+    Raises:
+        ValueError: If the name is no HDF5 file's, or the model has diverged.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from lpm.data.io.showers import write_showers
+    from lpm.recipes.showers import energies_known, patches_in, sample_showers
+
+    if out.suffix not in (".hdf5", ".h5"):
+        raise ValueError(f"{out}: showers are written as HDF5; choose a name that ends in .hdf5")
+    incident, (low, high) = given.field("shower.energy").values, energies_known(model)
+    if beyond := int(((incident < low) | (incident > high)).sum()):
+        typer.echo(f"lpm: {beyond:,} of {len(incident):,} energies lie beyond those of the training, {low:g} to "
+                   f"{high:g} GeV: these showers are extrapolated, and flagged so in the file", err=True)  # fmt: skip
+    made, patches = sample_showers(model, given, config=config, batch=batch, seed=seed), patches_in(model)
+    bar = {"console": Console(stderr=True), "disable": quiet, "transient": True}
+    shown = track(made, "generate", total=-(-len(given) // batch), **bar)  # type: ignore[arg-type]
+    note = {"generator": json.dumps({"command": told, "text": "lpm, a trained model; not Geant4"})}
+    count = write_showers(out, map(patches.join, shown), patches.geometry, attributes=note)
+    typer.echo(f"wrote {count} showers to {out}")

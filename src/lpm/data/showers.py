@@ -64,6 +64,7 @@ SHOWER = {
         Field(name="particle", kind="category", labels=PARTICLES, text="incident particle"),
         Field(name="geometry", kind="category", labels=tuple(GEOMETRIES), text="binning of the cells"),
         Field(name="total", unit="GeV", low=0.0, text="sum of the energies of all cells"),
+        Field(name="extrapolated", kind="flag", text="generated at an energy beyond those of the training"),
     )
 }
 """Fields of a shower as a whole."""

@@ -18,7 +18,7 @@ from lpm.data.batch import Batch, Ragged
 from lpm.model.backbone import Backbone, Cache
 from lpm.model.draw import Chooser, SampleConfig, uniform_of
 from lpm.model.embed import Embed
-from lpm.model.flow_sample import FlowSampleConfig, solve
+from lpm.model.flow_sample import FlowSampleConfig, followed, solve
 from lpm.model.heads.flow import Flow
 from lpm.model.heads.next_token import NextToken
 from lpm.model.model import Model
@@ -73,7 +73,7 @@ def fill(
     if isinstance(head, NextToken):
         return _grow(model, head, batch, generator)
     if isinstance(head, Flow):
-        tokens = _follow(model, head, batch, config or FlowSampleConfig(), generator)
+        tokens = _follow(model, head, batch, followed(head, config), generator)
         of = head.config.of
     elif isinstance(head, Draws):
         of = head.of

@@ -22,7 +22,7 @@ from lpm.model.model import Model
 from lpm.model.sample import assemble
 from lpm.tokens import Tokens
 
-__all__ = ["FlowSampleConfig", "generate", "solve"]
+__all__ = ["FlowSampleConfig", "followed", "generate", "solve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,22 @@ class FlowSampleConfig:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.solver not in ("euler", "midpoint", "heun"):
             raise ValueError(f"expected steps > 0, batch > 0 and solver euler, midpoint or heun; got {self}")
+
+
+def followed(head: Flow, config: FlowSampleConfig | None) -> FlowSampleConfig:
+    """How a flow is followed: as asked, or with what it was made for.
+
+    Raises:
+        ValueError: If it was distilled to other steps.
+    """
+    jumps = head.config.jumps
+    if not jumps:
+        return config or FlowSampleConfig()
+    config = config or FlowSampleConfig(steps=jumps, solver="euler")
+    if (config.steps, config.solver) != (jumps, "euler"):
+        raise ValueError(f"this flow was distilled to {jumps} steps of euler, got {config.steps} of {config.solver}; "
+                         "leave steps and solver out")  # fmt: skip
+    return config
 
 
 def solve(velocity: Callable[[Tensor, float], Tensor], x: Tensor, config: FlowSampleConfig) -> Tensor:
@@ -98,10 +114,10 @@ def generate(
     Raises:
         ValueError: If the model cannot generate, was not conditioned on the classes of its head, or diverges.
     """
-    config = config or FlowSampleConfig()
     chosen = model.head(head) if head in model.heads else None
     if not isinstance(chosen, Flow) or len(model.tokenizers) != 1:
         raise ValueError(f"this model cannot generate: head {head!r} is no flow of its only collection")
+    config = followed(chosen, config)
     if classes is not None:
         known = model.config.condition
         if known is None or (known.field, known.classes) != (chosen.config.by, chosen.config.classes):

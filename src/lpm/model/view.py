@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from lpm.model.layers import sent
 from lpm.tokens import Tokens
@@ -28,15 +29,17 @@ class View:
         causal: A token sees only itself and those before it.
         conditioned: The event token carries the condition (a class to generate). Never for heads that answer it.
         only: The collections seen; empty for all.
+        beside: Collections that the head reads beside what the backbone has seen: what it learns to make of it.
     """
 
     causal: bool = False
     conditioned: bool = False
     only: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     def __call__(self, streams: Streams, generator: torch.Generator | None = None) -> Streams:
-        """The tokens as seen."""
-        return {n: t for n, t in streams.items() if n in self.only} if self.only else streams
+        """The tokens as seen, and those beside."""
+        return {n: t for n, t in streams.items() if n in (*self.only, *self.beside)} if self.only else streams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +79,18 @@ class Noised(View):
 
     def __call__(self, streams: Streams, generator: torch.Generator | None = None) -> Streams:
         """Draw times and noise. `generator` lives on the CPU; None takes torch's default one."""
+        events = len(streams[self.of])
+        if self.times == "uniform":
+            time_B = torch.rand(events, generator=generator)
+        else:
+            time_B = torch.randn(events, generator=generator).sigmoid()
+        return self.at(streams, time_B, generator)
+
+    def at(self, streams: Streams, time_B: Tensor, generator: torch.Generator | None = None) -> Streams:
+        """Draw noise for the given (B,) times."""
         tokens = streams[self.of]
         assert tokens.features is not None
         x_TF, device = tokens.features, tokens.features.device
-        if self.times == "uniform":
-            time_B = torch.rand(len(tokens), generator=generator)
-        else:
-            time_B = torch.randn(len(tokens), generator=generator).sigmoid()
         time_B = sent(time_B, device)
         noise_TF = sent(torch.randn(x_TF.shape, generator=generator), device)
         if tokens.real is not None:

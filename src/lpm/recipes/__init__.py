@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lpm.recipes import calorimeter, fine, four_tops, jets, origin, pid, taggers, tau, theory
+from lpm.recipes import calorimeter, calorimeter_baselines, fine, four_tops, jets, origin, pid, taggers, tau, theory
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 
 __all__ = ["RECIPES", "DataConfig", "RunConfig", "StartConfig"]
@@ -27,6 +27,9 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "jets.tau_transfer": tau.transfer,
     "events.four_tops": four_tops.four_tops,
     "calorimeter.flow": calorimeter.flow,
+    "calorimeter.distilled": calorimeter.distilled,
+    "calorimeter.autoencoder": calorimeter_baselines.autoencoder,
+    "calorimeter.coupling": calorimeter_baselines.coupling,
     "pid.set": pid.multi,
     "pid.binary": pid.binary,
     "pid.transfer": pid.transfer,

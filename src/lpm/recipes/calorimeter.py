@@ -14,11 +14,11 @@ from lpm.data.showers import DATA_SETS
 from lpm.model.backbone import BackboneConfig
 from lpm.model.heads import FlowConfig, NextTokenConfig
 from lpm.model.model import ModelConfig
-from lpm.recipes.base import DataConfig, RunConfig
+from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 from lpm.tokens import CellsConfig, ContinuousConfig, SharesConfig, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["PATCHES", "flow", "patches_of", "tiny"]
+__all__ = ["PATCHES", "distilled", "flow", "patches_of", "tiny"]
 
 PATCHES = {"1-photons": (10, 4), "1-pions": (10, 5), "2": (16, 9), "3": (10, 18)}
 """Sectors and rings of a patch in each data set of the challenge."""
@@ -59,7 +59,7 @@ def flow(
         backbone=BackboneConfig.sized(size),
         tokenizers={
             "shower": ContinuousConfig(collection="shower", fields=(Transform(field="energy", form="log"),)),
-            "layer": SharesConfig(collection="layer", places=layers),
+            "layer": SharesConfig(collection="layer", places=layers, given="shower.energy"),
             "patch": CellsConfig(patches=patches),
         },
         heads={
@@ -75,6 +75,35 @@ def flow(
         train=TrainConfig(
             steps=2000 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.999, valid_every=500, save_every=500,
         ),
+    )  # fmt: skip
+
+
+def distilled(
+    size: int = 4,
+    data: tuple[str, ...] = ("showers.hdf5",),
+    valid: tuple[str, ...] = (),
+    dataset: str = "1-photons",
+    start: str = "runs/calorimeter",
+    jumps: int = 4,
+) -> RunConfig:
+    """A trained `flow`, taught to make its cells in few steps.
+
+    Args:
+        size: Must be that of the flow.
+        data: Training files.
+        valid: Validation files.
+        dataset: As for `flow`.
+        start: The run of the flow.
+        jumps: Steps.
+    """
+    run = flow(size, data, valid, dataset)
+    heads = {**run.model.heads, "cells": FlowConfig(of="patch", jumps=jumps)}
+    parts = ("tokenizers", "embeds", "prefix", "backbone", "heads", "time")
+    return replace(
+        run, name="calorimeter.distilled", model=replace(run.model, heads=heads),
+        start=StartConfig(run=start, parts=parts),
+        train=replace(run.train, steps=500 * size, lr=run.train.lr / 3, warmup=50),
+        text=f"Generator of calorimeter showers: cells in {jumps} steps, learned from a flow of many.",
     )  # fmt: skip
 
 

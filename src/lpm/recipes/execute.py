@@ -13,8 +13,11 @@ from typing import Any
 import torch
 
 from lpm.data.batch import Batch
+from lpm.data.schema import Schema
 from lpm.model import checkpoint
 from lpm.model.adapt import adapt, merge
+from lpm.model.distil import Distilled
+from lpm.model.heads import FlowConfig
 from lpm.model.model import Model
 from lpm.recipes.base import RunConfig, StartConfig
 from lpm.recipes.events import Data, open_data
@@ -136,7 +139,7 @@ def _train(
 ) -> tuple[Model, Fit]:
     torch.manual_seed(config.seed)
     data = open_data(config, place, batch)
-    model = Model(config.model, data.train.schema)
+    model = _built(config, data.train.schema)
     begun = resume and has_state(folder / "training")  # then all weights, tokenizers included, lie in that state
     if config.start:
         if not begun:
@@ -154,6 +157,15 @@ def _train(
         model = _gathered(model, config)
     merge(model)
     return model, result
+
+
+def _built(config: RunConfig, schema: Schema) -> Model:
+    """A model with random weights, or one whose flows learn the steps of that which it starts from."""
+    if not any(isinstance(h, FlowConfig) and h.jumps for h in config.model.heads.values()):
+        return Model(config.model, schema)
+    if config.start is None:
+        raise ValueError("a flow of few steps learns them from a trained flow; name its run as the start")
+    return Distilled(config.model, schema, checkpoint.load(config.start.run))
 
 
 def _gathered(sharded: Model, config: RunConfig) -> Model:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
+from lpm.data.io.showers import CaloChallengeReader
 from lpm.data.patches import Patches, energies_of
+from lpm.data.schema import Collection, Schema
+from lpm.data.showers import DATA_SETS, SHOWER
 from lpm.model.conditional import fill
 from lpm.model.flow_sample import FlowSampleConfig
 from lpm.model.model import Model
-from lpm.tokens import CellsConfig
+from lpm.sim.calorimeter import incident_energies
+from lpm.tokens import CellsConfig, Shares
 
-__all__ = ["patches_in", "sample_showers"]
+__all__ = ["energies_known", "incident", "makes_showers", "patches_in", "sample_showers"]
+
+
+def makes_showers(model: Model) -> bool:
+    """Whether a model generates calorimeter showers."""
+    return any(isinstance(t, CellsConfig) for t in model.config.tokenizers.values())
 
 
 def patches_in(model: Model) -> Patches:
@@ -29,8 +40,55 @@ def patches_in(model: Model) -> Patches:
     return found[0]
 
 
+def energies_known(model: Model) -> tuple[float, float]:
+    """Lowest and highest incident energy of the training, GeV."""
+    shares = model.tokenizer("layer")
+    assert isinstance(shares, Shares)
+    low, high = shares.range.tolist()
+    return low, high
+
+
+def incident(model: Model, n: int, *, like: Path | None = None, energies: str = "", seed: int = 0) -> Batch:
+    """The particles that come in.
+
+    Args:
+        model: That makes the showers.
+        n: Number of particles; fewer if a file has fewer.
+        like: A file of showers, whose particles are taken from the first on.
+        energies: Energies in GeV in equal parts, by commas; if neither is said, they are those of the data set.
+        seed: Of their order.
+
+    Raises:
+        ValueError: If both are said, the file has another binning, or an energy is no number above 0.
+    """
+    geometry = patches_in(model).geometry
+    if like is not None:
+        if energies:
+            raise ValueError("both --like and --energy say which particles come in; name one of them")
+        with CaloChallengeReader(like) as reader:
+            if reader.geometry != geometry:
+                raise ValueError(f"{like} has the binning {reader.geometry.name}, the model makes {geometry.name}; "
+                                 "name a file of that binning")  # fmt: skip
+            return reader.read(0, min(n, len(reader))).select(["shower.energy"])
+    if energies:
+        try:
+            named = np.array([float(e) for e in energies.split(",")])
+        except ValueError:
+            raise ValueError(f"energies {energies!r}: expected numbers of GeV by commas, such as 1,65.5") from None
+        if not (np.isfinite(named) & (named > 0)).all():
+            raise ValueError(f"energies {energies!r}: expected numbers of GeV above 0")
+        values = np.resize(named, n)
+    elif geometry.name in DATA_SETS:
+        values = incident_energies(n, geometry.name, np.random.default_rng(seed))
+    else:
+        raise ValueError(f"geometry {geometry.name} says no energies; name some with --energy, or a file with --like")
+    shower = Collection(name="shower", fields=(SHOWER["energy"],), single=True)
+    rows = Ragged.single(torch.from_numpy(values).float()[:, None])
+    return Batch(Schema(name="showers", collections=(shower,)), {"shower": rows})
+
+
 def sample_showers(
-    model: Model, given: Batch, *, config: FlowSampleConfig | None = None, seed: int = 0
+    model: Model, given: Batch, *, config: FlowSampleConfig | None = None, batch: int = 500, seed: int = 0
 ) -> Iterator[Batch]:
     """Showers of incident particles.
 
@@ -39,28 +97,33 @@ def sample_showers(
     Args:
         model: That makes showers: with heads `energies` and `cells`.
         given: What comes in: `shower.energy` and whatever else the model was given in training.
-        config: How to follow the flow, and how many showers at a time.
+        config: How to follow the flow, if there is one; None for what it was made for.
+        batch: Showers made at a time.
         seed: The same seed and configuration give the same showers.
 
     Yields:
-        Showers in patches (`lpm.data.patches`), `config.batch` at a time, in the order of `given`.
+        Showers in patches (`lpm.data.patches`), with `shower.extrapolated` where the energy is beyond the training's;
+        `batch` at a time, in the order of `given`.
 
     Raises:
         ValueError: If the model makes no showers, or its training has diverged.
     """
-    patches, config = patches_in(model), config or FlowSampleConfig()
+    patches = patches_in(model)
+    low, high = energies_known(model)
     generator = torch.Generator().manual_seed(seed)
     was_training = model.training
     model.eval()
     try:
-        for first in range(0, len(given), config.batch):
-            part = given[first : first + config.batch]
-            incident = part.field("shower.energy").values
+        for first in range(0, len(given), batch):
+            part = given[first : first + batch]
+            energy_B = part.field("shower.energy").values
             shares = fill(model, patches.lay_out(part), "energies", generator=generator).to("cpu")
-            energy = energies_of(_by_shower(shares, "layer.share").double(), incident.double()).to(incident.dtype)
+            energy = energies_of(_by_shower(shares, "layer.share").double(), energy_B.double()).to(energy_B.dtype)
             energy = torch.where(energy >= patches.threshold, energy, 0)
             shell = patches.lay_out(part, energy, _by_shower(shares, "layer.share"))
-            yield patches.settle(fill(model, shell, "cells", config=config, generator=generator).to("cpu"))
+            made = patches.settle(fill(model, shell, "cells", config=config, generator=generator).to("cpu"))
+            beyond = (energy_B < low) | (energy_B > high)
+            yield made.with_field("shower", SHOWER["extrapolated"], beyond.to(energy_B.dtype))
     finally:
         model.train(was_training)
 

@@ -32,6 +32,8 @@ class SharesConfig:
         field: The share; from 0, mostly to 1.
         place: Field that says at which place a row lies, from 0.
         bins: Bins between none and all.
+        given: Path of a field of a single collection whose range in training is kept, or empty: what is generated
+            beyond it is extrapolated.
 
     Raises:
         ValueError: If there are no bins or no places.
@@ -42,6 +44,7 @@ class SharesConfig:
     field: str = "share"
     place: str = "place"
     bins: int = 256
+    given: str = ""
 
     def __post_init__(self) -> None:
         if self.bins < 1 or self.places < 1:
@@ -75,20 +78,27 @@ class Shares(Tokenizer):
         self.paths = tuple(f"{config.collection}.{n}" for n in self.names)
         self.vocab, self.width, self.places = (config.bins + 2,), 3, config.places
         self.edges: Tensor
+        self.range: Tensor
+        self.register_buffer("range", torch.tensor([-torch.inf, torch.inf]))
         self.register_buffer("edges", torch.linspace(0, 1, config.bins + 1).repeat(config.places, 1))
 
     def fit(self, batches: Iterable[Batch]) -> Shares:
         """Edges of equally many events between, from the first rows of each place."""
         c = self.config
         found: list[list[Tensor]] = [[] for _ in range(c.places)]
-        counts = [0] * c.places
+        counts, low, high = [0] * c.places, torch.inf, -torch.inf
         for batch in batches:
+            if c.given:
+                given = batch.field(c.given).values
+                low, high = min(low, float(given.min())), max(high, float(given.max()))
             place_T, share_T = self._rows(batch)
             inside_T = share_T.isfinite() & (share_T > 0) & (share_T != 1)
             for p in range(c.places):
                 if counts[p] < MOST:
                     found[p].append(share_T[inside_T & (place_T == p)])
                     counts[p] += len(found[p][-1])
+        if c.given:
+            self.range.copy_(torch.tensor([low, high]))
         steps = torch.linspace(0, 1, c.bins + 1, dtype=torch.float64)
         for p, parts in enumerate(found):
             values = torch.cat(parts).double().sort().values if parts else torch.zeros(0)

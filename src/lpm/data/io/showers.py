@@ -174,7 +174,8 @@ def write_showers(
 
     Args:
         path: The file to write or replace.
-        batches: Showers in cells of the geometry, with `shower.energy`.
+        batches: Showers in cells of the geometry, with `shower.energy`. A field `shower.extrapolated` becomes an array
+            `extrapolated` (N, 1) beside those of the challenge.
         geometry: Theirs.
         attributes: Text to keep with the file, such as where the showers come from.
 
@@ -191,8 +192,15 @@ def write_showers(
         options: dict[str, Any] = {"dtype": "f4", "compression": "gzip", "compression_opts": 4, "shuffle": True}
         energies = file.create_dataset("incident_energies", (0, 1), maxshape=(None, 1), chunks=(8192, 1), **options)
         showers = file.create_dataset("showers", (0, voxels), maxshape=(None, voxels), chunks=(step, voxels), **options)
+        flags = None
         for batch in batches:
             incident = batch.field("shower.energy").values
+            if "shower.extrapolated" in batch.schema:
+                flags = flags or file.create_dataset(
+                    "extrapolated", (0, 1), maxshape=(None, 1), dtype="u1", chunks=(8192, 1)
+                )
+                flags.resize(count + len(batch), 0)
+                flags[count:] = batch.field("shower.extrapolated").values[:, None].byte().numpy()
             for data, values in ((energies, incident[:, None]), (showers, grid_of(batch, geometry))):
                 data.resize(count + len(batch), 0)
                 data[count:] = values.double().numpy() / MEV

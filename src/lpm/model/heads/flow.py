@@ -50,6 +50,7 @@ class FlowConfig:
         classes: Names of its classes, as in the model's condition.
         longest: More rows than this count as this many.
         times: How the times of training are drawn, see `Noised`.
+        jumps: Distilled to so many equal steps of `euler`, and good for no others; 0 for a flow of any steps.
         given: Collections that are known when this one is made; with `of` they are all that is seen. None for all.
     """
 
@@ -58,6 +59,7 @@ class FlowConfig:
     classes: tuple[str, ...] = ()
     longest: int = 128
     times: Literal["uniform", "logit_normal"] = "uniform"
+    jumps: int = 0
     given: tuple[str, ...] | None = None
 
     def build(self, width: int, tokenizers: dict[str, Tokenizer]) -> Flow:
