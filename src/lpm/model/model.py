@@ -158,7 +158,7 @@ class Model(nn.Module):
     def _check_views(self) -> None:
         for name in self.heads:
             view = self.head(name).view
-            if unknown := set(view.only) - set(self.tokenizers):
+            if unknown := {*view.only, *view.beside} - set(self.tokenizers):
                 raise ValueError(f"head {name} is to see {sorted(unknown)[0]!r}, which the model has no tokenizer of")
             if isinstance(self.backbone, SetBackbone) and view != View():
                 kind = type(self.backbone).__name__
@@ -222,7 +222,8 @@ class Model(nn.Module):
         if self.condition is not None and view.conditioned:
             prefix_BPD = torch.cat([prefix_BPD[:, :1] + self.said(batch)[:, None], prefix_BPD[:, 1:]], 1)
         x_SD = x_SD.index_copy(0, layout.prefix.flatten(), prefix_BPD.flatten(0, 1))
-        for name, tokens in streams.items():
+        for name in layout.rows:  # not those beside the view
+            tokens = streams[name]
             x_TD = self.embeds[name](tokens)
             if tokens.time is not None:
                 assert self.time is not None
