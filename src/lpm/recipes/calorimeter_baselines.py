@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lpm.model.backbone import BackboneConfig
 from lpm.model.heads import AutoencodeConfig, CoupleConfig, HeadConfig
 from lpm.recipes.base import RunConfig
 from lpm.recipes.calorimeter import flow
@@ -34,7 +35,7 @@ def autoencoder(
         dataset: Name of the data set: `1-photons`, `1-pions`, `2` or `3`.
     """
     head = AutoencodeConfig(of="patch", given=GIVEN, hidden=64 * size, latent=8 * size)
-    return _with(flow(size, data, valid, dataset), "autoencoder", "by a variational autoencoder", head)
+    return _with(size, flow(size, data, valid, dataset), "autoencoder", "by a variational autoencoder", head)
 
 
 def coupling(
@@ -52,10 +53,10 @@ def coupling(
         dataset: As for `autoencoder`.
     """
     head = CoupleConfig(of="patch", given=GIVEN, hidden=32 * size, couplings=2 * size)
-    return _with(flow(size, data, valid, dataset), "coupling", "by a coupling flow on voxels", head)
+    return _with(size, flow(size, data, valid, dataset), "coupling", "by a coupling flow on voxels", head)
 
 
-def _with(run: RunConfig, name: str, how: str, head: HeadConfig) -> RunConfig:
+def _with(size: int, run: RunConfig, name: str, how: str, head: HeadConfig) -> RunConfig:
     """The run with another head for the cells."""
     train = TrainConfig(
         steps=run.train.steps, lr=2e-3, warmup=100, ema=0.995, weight_decay=0.01,
@@ -65,7 +66,9 @@ def _with(run: RunConfig, name: str, how: str, head: HeadConfig) -> RunConfig:
         run,
         name=f"calorimeter.{name}",
         text=f"Generator of calorimeter showers: energies of layers, then cells {how}.",
-        model=replace(run.model, heads={**run.model.heads, "cells": head}),
+        model=replace(
+            run.model, backbone=BackboneConfig.sized(max(1, size // 2)), heads={**run.model.heads, "cells": head}
+        ),
         data=replace(run.data, most=256),
         train=train,
     )

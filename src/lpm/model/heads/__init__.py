@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from lpm.model.heads.adversary import Adversary, AdversaryConfig
+from lpm.model.heads.autoencode import Autoencode, AutoencodeConfig
 from lpm.model.heads.base import Head
 from lpm.model.heads.choose import Choose, ChooseConfig
 from lpm.model.heads.classify import Classify, ClassifyConfig
+from lpm.model.heads.couple import Couple, CoupleConfig
 from lpm.model.heads.flow import Flow, FlowConfig
 from lpm.model.heads.next_token import NextToken, NextTokenConfig
 from lpm.model.heads.regress import Regress, RegressConfig
@@ -15,10 +17,14 @@ __all__ = [
     "HEADS",
     "Adversary",
     "AdversaryConfig",
+    "Autoencode",
+    "AutoencodeConfig",
     "Choose",
     "ChooseConfig",
     "Classify",
     "ClassifyConfig",
+    "Couple",
+    "CoupleConfig",
     "Flow",
     "FlowConfig",
     "Head",
@@ -33,10 +39,11 @@ __all__ = [
 
 HeadConfig = (
     ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig | FlowConfig | AdversaryConfig | ChooseConfig
-)
+    | AutoencodeConfig | CoupleConfig
+)  # fmt: skip
 
 HEADS = {
     "classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask, "flow": Flow,
-    "adversary": Adversary, "choose": Choose,
+    "adversary": Adversary, "choose": Choose, "autoencode": Autoencode, "couple": Couple,
 }  # fmt: skip
 """All heads by name, for tests and documentation."""
