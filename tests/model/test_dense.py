@@ -14,7 +14,7 @@ from lpm.data.showers import cells_of
 from lpm.model import checkpoint
 from lpm.model.backbone import BackboneConfig
 from lpm.model.conditional import Draws, fill
-from lpm.model.heads import HEADS, AutoencodeConfig, CoupleConfig, HeadConfig
+from lpm.model.heads import HEADS, AutoencodeConfig, CoupleConfig, HeadConfig, RivalConfig
 from lpm.model.heads.dense import DenseHead
 from lpm.model.heads.spline import parameters_of, spline
 from lpm.model.model import Model, ModelConfig
@@ -28,6 +28,7 @@ GIVEN = ("shower", "layer")
 OF: dict[str, HeadConfig] = {
     "autoencode": AutoencodeConfig(of="patch", given=GIVEN, latent=3, hidden=32, depth=1),
     "couple": CoupleConfig(of="patch", given=GIVEN, couplings=4, hidden=32, bins=4),
+    "rival": RivalConfig(of="patch", given=GIVEN, noise=16, hidden=32, depth=1),
 }
 Toys = Callable[..., Batch]
 

@@ -28,6 +28,7 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "events.four_tops": four_tops.four_tops,
     "calorimeter.flow": calorimeter.flow,
     "calorimeter.distilled": calorimeter.distilled,
+    "calorimeter.adversarial": calorimeter_baselines.adversarial,
     "calorimeter.autoencoder": calorimeter_baselines.autoencoder,
     "calorimeter.coupling": calorimeter_baselines.coupling,
     "pid.set": pid.multi,

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lpm.model.backbone import BackboneConfig
-from lpm.model.heads import AutoencodeConfig, CoupleConfig, HeadConfig
+from lpm.model.heads import AutoencodeConfig, CoupleConfig, HeadConfig, RivalConfig
 from lpm.recipes.base import RunConfig
 from lpm.recipes.calorimeter import flow
 from lpm.train.loop import TrainConfig
 
-__all__ = ["autoencoder", "coupling"]
+__all__ = ["adversarial", "autoencoder", "coupling"]
 
 GIVEN = ("shower", "layer")
 """What the backbone reads."""
@@ -26,7 +26,7 @@ def autoencoder(
     valid: tuple[str, ...] = (),
     dataset: str = "1-photons",
 ) -> RunConfig:
-    """A variational autoencoder (CaloML, arXiv 2210.07430 in kind).
+    """A variational autoencoder (as ATLAS, arXiv 2210.06204).
 
     Args:
         size: The dial.
@@ -54,6 +54,25 @@ def coupling(
     """
     head = CoupleConfig(of="patch", given=GIVEN, hidden=32 * size, couplings=2 * size)
     return _with(size, flow(size, data, valid, dataset), "coupling", "by a coupling flow on voxels", head)
+
+
+def adversarial(
+    size: int = 4,
+    data: tuple[str, ...] = ("showers.hdf5",),
+    valid: tuple[str, ...] = (),
+    dataset: str = "1-photons",
+) -> RunConfig:
+    """A conditional generative adversarial network, as ATLAS (arXiv 2210.06204).
+
+    Args:
+        size: The dial.
+        data: Training files.
+        valid: Validation files.
+        dataset: As for `autoencoder`.
+    """
+    head = RivalConfig(of="patch", given=GIVEN, hidden=64 * size, noise=16 * size)
+    run = _with(size, flow(size, data, valid, dataset), "adversarial", "by a generator and its critic", head)
+    return replace(run, train=replace(run.train, betas=(0.0, 0.99), lr=1e-3))
 
 
 def _with(size: int, run: RunConfig, name: str, how: str, head: HeadConfig) -> RunConfig:

@@ -11,6 +11,7 @@ from lpm.model.heads.couple import Couple, CoupleConfig
 from lpm.model.heads.flow import Flow, FlowConfig
 from lpm.model.heads.next_token import NextToken, NextTokenConfig
 from lpm.model.heads.regress import Regress, RegressConfig
+from lpm.model.heads.rival import Rival, RivalConfig
 from lpm.model.heads.unmask import Unmask, UnmaskConfig
 
 __all__ = [
@@ -33,17 +34,20 @@ __all__ = [
     "NextTokenConfig",
     "Regress",
     "RegressConfig",
+    "Rival",
+    "RivalConfig",
     "Unmask",
     "UnmaskConfig",
 ]
 
 HeadConfig = (
     ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig | FlowConfig | AdversaryConfig | ChooseConfig
-    | AutoencodeConfig | CoupleConfig
+    | AutoencodeConfig | CoupleConfig | RivalConfig
 )  # fmt: skip
 
 HEADS = {
     "classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask, "flow": Flow,
     "adversary": Adversary, "choose": Choose, "autoencode": Autoencode, "couple": Couple,
+    "rival": Rival,
 }  # fmt: skip
 """All heads by name, for tests and documentation."""
