@@ -110,9 +110,8 @@ def _columns(model: ModelConfig, schema: Schema, flatten: FlattenConfig | None) 
     """The fields that a model reads or answers, as far as the file has them: nothing else is read from disk."""
     fields = []
     for name, t in model.tokenizers.items():
-        if isinstance(t, CellsConfig):
-            fields += [path for path in schema.paths if path.partition(".")[0] in ("cell", "shower")]
-        if isinstance(t, CellsConfig | SharesConfig):
+        if isinstance(t, CellsConfig | SharesConfig):  # cut already, or to be cut from cells
+            fields += [path for path in schema.paths if path.partition(".")[0] in (name, "cell", "shower")]
             continue
         seen = t.seen if isinstance(t, HybridConfig | QuantisedConfig) else t
         fields += [f"{name}.{f.field}" for f in seen.fields]

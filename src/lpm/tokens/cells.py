@@ -118,7 +118,7 @@ class Cells(Tokenizer):
         if place_T.device.type == "cpu" and len(place_T) and int(place_T.max()) >= self.places:
             raise ValueError(f"{self.paths[0]} reaches {int(place_T.max())}, expected places below {self.places}; "
                              "name the geometry that the model was made for")  # fmt: skip
-        return place_T, values[:, 1], values[:, 2:]
+        return place_T, values[:, 1].nan_to_num(0.0), values[:, 2:]  # not known yet is as empty
 
     def _logarithm(self, cell_TW: Tensor) -> Tensor:
         u_TW = (cell_TW / self.threshold).clamp_min(1e-30).log()

@@ -1,0 +1,154 @@
+"""Showers from training to the judge: recipes of calorimeters, what they make, and what they refuse."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from lpm.cli.generate import generate
+from lpm.data.io import open_file
+from lpm.data.io.showers import CaloChallengeReader
+from lpm.model.checkpoint import load
+from lpm.recipes import RECIPES
+from lpm.recipes.calorimeter import patches_of
+from lpm.recipes.execute import execute
+from lpm.recipes.jets import tiny
+from lpm.recipes.showers import energies_known, incident, makes_showers, sample_showers
+from lpm.sim.calorimeter_production import produce_showers
+
+THRESHOLD = 1e-3
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("showers")
+    for name, seed in (("train", 1), ("test", 2)):
+        produce_showers(150, folder / f"{name}.hdf5", card="1-photons", seed=seed)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(files):
+    config = tiny(RECIPES["calorimeter.flow"](size=2, data=(str(files / "train.hdf5"),)))
+    execute(config, files / "run", device="cpu")
+    return files / "run"
+
+
+@pytest.fixture(scope="module")
+def student(files, run):
+    config = tiny(RECIPES["calorimeter.distilled"](size=2, data=(str(files / "train.hdf5"),), start=str(run)))
+    execute(config, files / "student", device="cpu")
+    return files / "student"
+
+
+def lpm_generate(*arguments):
+    app = typer.Typer()
+    app.command()(generate)
+    return CliRunner().invoke(app, [str(a) for a in (*arguments, "--quiet")])
+
+
+@pytest.mark.parametrize("which", ["run", "student"])
+def test_energies_add_up(which, files, request):
+    model = load(request.getfixturevalue(which))
+    given = incident(model, 60, like=files / "test.hdf5")
+    patches = patches_of("1-photons")
+    for batch in sample_showers(model, given, batch=25, seed=1):
+        cells = patches.grid(batch)
+        assert bool(((cells == 0) | (cells >= THRESHOLD * (1 - 1e-6))).all())
+        sizes = [layer.voxels for layer in patches.geometry.layers]
+        sums = torch.stack([part.sum(1) for part in cells.split_with_sizes(sizes, 1)], 1)
+        torch.testing.assert_close(sums, batch.field("layer.energy").values.view(len(batch), -1), rtol=1e-5, atol=1e-6)
+        assert bool(cells.isfinite().all())
+
+
+def test_the_same_seed_makes_the_same_showers(run):
+    model = load(run)
+    given = incident(model, 20, energies="5,50", seed=3)
+    assert given.field("shower.energy").values[:4].tolist() == [5.0, 50.0, 5.0, 50.0]
+    a, b, c = (next(sample_showers(model, given, seed=s)).collections["patch"].values.nan_to_num() for s in (1, 1, 2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_energies_beyond_the_training_are_told_and_flagged(run, tmp_path):
+    low, high = energies_known(load(run))
+    assert (low, high) == pytest.approx((0.256, 4194.304), rel=1e-5)
+    result = lpm_generate(run, tmp_path / "out.hdf5", "-n", 10, "--energy", "1,9000")
+    assert result.exit_code == 0, result.exception
+    assert "5 of 10 energies lie beyond those of the training, 0.256 to 4194.3 GeV" in result.stderr
+    with h5py.File(tmp_path / "out.hdf5") as file:
+        assert file["extrapolated"][:, 0].tolist() == [0, 1] * 5
+        assert file["showers"].shape == (10, 368)
+        assert "not Geant4" in json.loads(file.attrs["generator"])["text"]
+    with CaloChallengeReader(tmp_path / "out.hdf5") as reader:
+        assert len(reader) == 10
+
+
+def test_generated_like_a_file(run, student, files, tmp_path):
+    for which in (run, student):
+        out = tmp_path / f"{which.name}.hdf5"
+        assert lpm_generate(which, out, "-n", 40, "--like", files / "test.hdf5").exit_code == 0
+        with h5py.File(out) as made, h5py.File(files / "test.hdf5") as true:
+            np.testing.assert_allclose(made["incident_energies"], true["incident_energies"][:40], rtol=1e-6)
+            assert "extrapolated" in made
+    assert lpm_generate(run, tmp_path / "few.hdf5", "-n", 20, "--steps", 2, "--solver", "heun").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["o.parquet"], "showers are written as HDF5"),
+        (["o.hdf5", "--energy", "1,-2"], "expected numbers of GeV above 0"),
+        (["o.hdf5", "--energy", "1,x"], "expected numbers of GeV by commas"),
+        (["o.hdf5", "--energy", "1", "--like", "test.hdf5"], "name one of them"),
+        (["o.hdf5", "--classes", "QCD"], "showers have no classes"),
+        (["o.hdf5", "--like", "other.hdf5"], "has the binning 1-pions, the model makes 1-photons"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments, message, run, files, tmp_path):
+    if "other.hdf5" in arguments and not (files / "other.hdf5").exists():
+        produce_showers(5, files / "other.hdf5", card="1-pions", seed=1)
+    said = [files / a if a in ("test.hdf5", "other.hdf5") else a for a in arguments]
+    result = lpm_generate(run, tmp_path / said[0], *said[1:])
+    assert result.exit_code == 1
+    assert message in str(result.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_student_keeps_to_its_steps(student, tmp_path):
+    result = lpm_generate(student, tmp_path / "o.hdf5", "--steps", 3)
+    assert "distilled to 4 steps of euler, got 3 of midpoint" in str(result.exception)
+
+
+def test_a_student_needs_a_teacher(files, tmp_path):
+    config = tiny(RECIPES["calorimeter.distilled"](size=2, data=(str(files / "train.hdf5"),)))
+    with pytest.raises(ValueError, match="name its run as the start"):
+        execute(config.__class__(**{**vars(config), "start": None}), tmp_path / "x", device="cpu")
+
+
+def test_other_showers_than_the_model_was_made_for_are_refused(files, tmp_path):
+    produce_showers(20, tmp_path / "pions.hdf5", card="1-pions", seed=1)
+    config = tiny(RECIPES["calorimeter.flow"](size=2, data=(str(tmp_path / "pions.hdf5"),)))
+    with pytest.raises(ValueError, match="a cell lies outside"):
+        execute(config, tmp_path / "x", device="cpu")
+
+
+def test_jets_make_no_showers(tmp_path):
+    assert not makes_showers(load("jets-base"))
+    result = lpm_generate("jets-base", tmp_path / "o.parquet", "-n", 2, "--energy", "5")
+    assert "makes no showers of particles" in str(result.exception)
+
+
+def test_cut_showers_can_be_kept_on_disk(files, tmp_path):
+    """A recipe takes showers that are in patches already."""
+    from lpm.data.io.parquet import write_batches
+
+    with open_file(files / "train.hdf5") as reader:
+        batch = patches_of("1-photons").cut(reader.read(0, 100))
+    write_batches(tmp_path / "cut.parquet", [batch], schema=batch.schema, provenance={})
+    config = tiny(RECIPES["calorimeter.flow"](size=2, data=(str(tmp_path / "cut.parquet"),)))
+    assert makes_showers(execute(config, tmp_path / "run", device="cpu"))
