@@ -18,7 +18,7 @@ from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 from lpm.tokens import CellsConfig, ContinuousConfig, SharesConfig, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["PATCHES", "distilled", "flow", "patches_of", "tiny"]
+__all__ = ["PATCHES", "distilled", "flow", "patches_of"]
 
 PATCHES = {"1-photons": (10, 4), "1-pions": (10, 5), "2": (16, 9), "3": (10, 18)}
 """Sectors and rings of a patch in each data set of the challenge."""
@@ -105,15 +105,3 @@ def distilled(
         train=replace(run.train, steps=500 * size, lr=run.train.lr / 3, warmup=50),
         text=f"Generator of calorimeter showers: cells in {jumps} steps, learned from a flow of many.",
     )  # fmt: skip
-
-
-def tiny(run: RunConfig) -> RunConfig:
-    """The tiny twin of any recipe of showers, for tests: same parts, two steps."""
-    body = run.model.backbone
-    assert isinstance(body, BackboneConfig)
-    return replace(
-        run,
-        model=replace(run.model, backbone=replace(body, width=32, depth=1, heads=2)),
-        train=replace(run.train, steps=2, warmup=1, log_every=1, valid_every=2, save_every=1),
-        data=replace(run.data, limit=60, most=16),
-    )
