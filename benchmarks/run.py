@@ -37,6 +37,7 @@ RESULTS_OF = {
     "transfer": "From simulation to data",
     "tau": "Tau identification",
     "phase_space": "Four tops without a matrix element",
+    "shower_generators": "Generators of showers",
 }
 """Scripts of this folder that measure physics, and the headings of their sections, in the order of the page."""
 

@@ -282,6 +282,19 @@ def test_calorimeter_judge(start: Start) -> None:
     assert [row[0] for row in made["rows"]] == ["1-photons", "1-pions", "2", "3"]
 
 
+def test_shower_generators(start: Start, tmp_path: Path) -> None:
+    words = ("--seeds", "1", "--only")
+    first = start("shower_generators", *words, "simulation,autoencoder", "--runs", tmp_path / "runs")["results"]
+    lines = (tmp_path / "shower_generators.jsonl").read_text(encoding="utf-8")
+    assert [json.loads(line)["name"] for line in lines.splitlines()] == ["simulation", "autoencoder"]
+    judged, timed, published = start("shower_generators", *words, "autoencoder", "--runs", tmp_path / "runs")["tables"]
+    assert (tmp_path / "shower_generators.jsonl").read_text(encoding="utf-8") == lines  # what was there is kept
+    assert [row[0] for row in judged["rows"]] == ["simulation", "variational autoencoder"]
+    assert judged["rows"][0][5]["value"] == first[0]["high"][0]
+    assert [row[0] for row in timed["rows"]] == ["variational autoencoder"]
+    assert published["rows"][0][0] == "GEANT4"
+
+
 def test_loader(start: Start) -> None:
     record = start("loader")
     (row,) = record["tables"][0]["rows"]
