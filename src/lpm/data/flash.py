@@ -15,8 +15,8 @@ SPECIES = ("e", "mu", "pi", "K", "p")
 """Kinds of charged particles, antiparticles alike."""
 
 OUTCOMES = ("outside", "missed", "found", "muon")
-"""What becomes of a charged particle: it leaves the acceptance; it crosses it and gives no track; it gives one; it gives
-one that goes on through the muon chambers."""
+"""What becomes of a charged particle: it leaves the acceptance; crosses it and gives no track; gives one; gives one
+that goes on through the muon chambers."""
 
 NUMBERS = tuple(str(n) for n in range(13))
 """Numbers of clusters told apart; the last stands for more, too."""

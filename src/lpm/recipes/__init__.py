@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lpm.recipes import calorimeter, calorimeter_baselines, fine, four_tops, jets, origin, pid, taggers, tau, theory
+from lpm.recipes import (
+    calorimeter, calorimeter_baselines, fine, flash, four_tops, jets, origin, pid, taggers, tau, theory
+)  # fmt: skip
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 
 __all__ = ["RECIPES", "DataConfig", "RunConfig", "StartConfig"]
@@ -34,6 +36,8 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "pid.set": pid.multi,
     "pid.binary": pid.binary,
     "pid.transfer": pid.transfer,
+    "flash.tracks": flash.tracks,
+    "flash.clusters": flash.clusters,
     "theory.ibp": theory.ibp,
 }
 """All recipes by name. Others are named `my_package.module:function`."""

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NEUTRINOS", "RESONANCES", "Events", "Particles", "Partons", "Taus", "generate", "has_quark", "totals"]
+__all__ = [
+    "NEUTRINOS", "RESONANCES", "Events", "Particles", "Partons", "Taus", "generate", "has_quark", "start", "totals"
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -182,14 +184,23 @@ def generate(settings: Sequence[str], seed: int, batch: int) -> Iterator[Events]
         >>> events.size
         2
     """
-    pythia = _start(settings, seed)
+    pythia = start(settings, seed)
     while not pythia.infoPython().atEndOfFile():
         record = pythia.nextBatch(batch, errorMode="skip")
         if len(record):
             yield _flatten(record)
 
 
-def _start(settings: Sequence[str], seed: int) -> Any:
+def start(settings: Sequence[str], seed: int) -> Any:
+    """A generator that is ready.
+
+    Args:
+        settings: Lines as in the Pythia manual.
+        seed: 1 to 900,000,000.
+
+    Raises:
+        ValueError: If the `sim` extra is not installed, or Pythia refuses a line or the settings together.
+    """
     try:
         import pythia8mc
     except ImportError:

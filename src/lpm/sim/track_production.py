@@ -20,7 +20,7 @@ from lpm.sim.pid import SCHEMA, simulate
 from lpm.sim.production import MANIFEST
 from lpm.sim.track_card import read_track_card
 
-__all__ = ["CHUNK", "produce_tracks"]
+__all__ = ["CHUNK", "claim", "produce_tracks"]
 
 CHUNK = 50_000
 """Tracks of one chunk, and of one shard."""
@@ -63,7 +63,7 @@ def produce_tracks(
             raise ValueError(f"{out}: exists already; remove it or choose another name")
         write_batches(out, _chunks(n, seed, card, done), schema=SCHEMA, provenance=manifest)
         return manifest
-    _claim(out, manifest, resume)
+    claim(out, manifest, resume)
     for chunk in range(-(-n // CHUNK)):
         path = out / f"part-{chunk:05d}.parquet"
         size = min(CHUNK, n - chunk * CHUNK)
@@ -85,8 +85,17 @@ def _seed(seed: int, chunk: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{chunk}/tracks".encode()).digest()[:8])
 
 
-def _claim(folder: Path, manifest: dict[str, Any], resume: bool) -> None:
-    """See that the folder is free or holds a part of the same sample, and say what it is to hold."""
+def claim(folder: Path, manifest: dict[str, Any], resume: bool) -> None:
+    """See that a folder is free or holds a part of the same sample, and say what it is to hold.
+
+    Args:
+        folder: Made if there is none.
+        manifest: With `request`, which has to be the same.
+        resume: Accept a part of the same sample.
+
+    Raises:
+        ValueError: If the folder holds anything else, or cannot be written.
+    """
     note = folder / MANIFEST
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lpm.tasks import calorimeter, fine, four_tops, jets, origin, pid, tau
+from lpm.tasks import calorimeter, fine, flash, four_tops, jets, origin, pid, tau
 from lpm.tasks.base import Task
 
 __all__ = ["TASKS", "Task"]
@@ -20,6 +20,7 @@ TASKS: dict[str, Task] = {
         four_tops.SIGNAL_AGAINST_REST,
         pid.PID,
         calorimeter.CALORIMETER,
+        flash.FLASH,
     )
 }
 """All tasks by name."""

@@ -8,6 +8,7 @@ from lpm.model.heads.base import Head
 from lpm.model.heads.choose import Choose, ChooseConfig
 from lpm.model.heads.classify import Classify, ClassifyConfig
 from lpm.model.heads.couple import Couple, CoupleConfig
+from lpm.model.heads.density import Density, DensityConfig
 from lpm.model.heads.flow import Flow, FlowConfig
 from lpm.model.heads.next_token import NextToken, NextTokenConfig
 from lpm.model.heads.regress import Regress, RegressConfig
@@ -26,6 +27,8 @@ __all__ = [
     "ClassifyConfig",
     "Couple",
     "CoupleConfig",
+    "Density",
+    "DensityConfig",
     "Flow",
     "FlowConfig",
     "Head",
@@ -42,12 +45,12 @@ __all__ = [
 
 HeadConfig = (
     ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig | FlowConfig | AdversaryConfig | ChooseConfig
-    | AutoencodeConfig | CoupleConfig | RivalConfig
+    | AutoencodeConfig | CoupleConfig | RivalConfig | DensityConfig
 )  # fmt: skip
 
 HEADS = {
     "classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask, "flow": Flow,
     "adversary": Adversary, "choose": Choose, "autoencode": Autoencode, "couple": Couple,
-    "rival": Rival,
+    "rival": Rival, "density": Density,
 }  # fmt: skip
 """All heads by name, for tests and documentation."""

@@ -37,6 +37,7 @@ class ClassifyConfig:
             that counts as several classes is one of them, no more is known: `lpm.data.tree.Tree.groups`.
         strict: Refuse events whose category counts as no class, instead of learning nothing from them.
         weight: Path of the weights of events; None to weigh all alike.
+        given: Collections that are seen; empty for all.
     """
 
     target: str
@@ -44,6 +45,7 @@ class ClassifyConfig:
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     strict: bool = False
     weight: str | None = None
+    given: tuple[str, ...] = ()
 
     def build(self, width: int, tokenizers: dict[str, Tokenizer]) -> Classify:
         """The head, for a backbone of the given width."""
@@ -53,10 +55,9 @@ class ClassifyConfig:
 class Classify(Head):
     """Cross entropy on the pooled state of the event."""
 
-    view = View()
-
     def __init__(self, config: ClassifyConfig, width: int) -> None:
         super().__init__()
+        self.view = View(only=config.given)
         self.config, self.out = config, zero_linear(width, len(config.classes))
 
     def logits(self, hidden: Hidden) -> Float[Tensor, "B C"]:

@@ -1,0 +1,161 @@
+r"""Which numbers has a row, and how likely are they? A normalising flow, one field after the other.
+
+The features :math:`y_1 \dots y_F` of a row have the density
+
+.. math:: p(y | h) = \prod_i \mathcal N(u_i)\, \frac{\partial u_i}{\partial y_i}, \quad
+          u_i = g_i\!\left( \frac{y_i - m_i}{e^{s_i}} \right),
+
+with g a monotonic rational-quadratic spline that is the identity beyond its reach (Durkan et al., arXiv 1906.04032, eq.
+4 to 8), and all of :math:`m_i, s_i, g_i` given by a network that sees the state h of the event and the fields before
+(Papamakarios et al., arXiv 1705.07057). Learning needs one pass, and so does drawing: inverting the splines costs as
+many small steps as there are fields, and nothing has to be followed from noise to data.
+
+Shapes: B events, T rows, F features, D width, U hidden units of a field, K bins, P parameters of a field.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lpm.data.batch import Batch, Ragged
+from lpm.model.heads.base import Head
+from lpm.model.heads.spline import parameters_of, spline
+from lpm.model.packing import Hidden
+from lpm.model.view import Streams, View
+from lpm.tokens import Tokenizer, Tokens
+
+__all__ = ["Density", "DensityConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensityConfig:
+    """A normalising flow of the continuous features of one collection.
+
+    Args:
+        of: The collection. Its rows are independent of each other, given what is seen.
+        given: Collections that are seen.
+        hidden: Units for each field.
+        bins: Bins of each spline.
+        reach: The spline acts within ± this.
+        jitter: Deviation of a blur of the features in training, so that a number which is often exactly the same does
+            not get an infinite density.
+
+    Raises:
+        ValueError: If nothing is given, or the collection itself is.
+    """
+
+    of: str
+    given: tuple[str, ...]
+    hidden: int = 64
+    bins: int = 10
+    reach: float = 5.0
+    jitter: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not self.given or self.of in self.given:
+            raise ValueError(f"density of {self.of}: expected other collections as given, got {self.given}")
+
+    def build(self, width: int, tokenizers: dict[str, Tokenizer]) -> Density:
+        """The head, for a backbone of the given width."""
+        return Density(self, width, tokenizers[self.of])
+
+
+class Density(Head):
+    """Likelihood of rows, and rows drawn from it (`lpm.model.conditional.fill`).
+
+    Raises:
+        ValueError: If the collection's tokenizer has no continuous features, or has categories.
+    """
+
+    def __init__(self, config: DensityConfig, width: int, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        if not tokenizer.width or tokenizer.width != len(tokenizer.paths):
+            raise ValueError(f"density of {config.of}: needs a continuous tokenizer without categories")
+        self.config, self.of, self.view = config, config.of, View(only=config.given)
+        # Not as a part of the head: its constants are the model's.
+        self._tokenizer = (tokenizer,)
+        fields, units, out = tokenizer.width, config.hidden, 2 + parameters_of(config.bins)
+        self.context = nn.Linear(width, fields * units)
+        self.before = nn.Parameter(torch.randn(fields, fields, units) * (2 * fields) ** -0.5)
+        self.out = nn.Parameter(torch.zeros(fields, units, out))
+        self.bias = nn.Parameter(torch.zeros(fields, out))
+        mask = torch.ones(fields, fields).triu(1)[:, :, None]  # field j is seen by field i > j
+        self.register_buffer("mask", mask, persistent=False)
+
+    def _context(self, hidden: Hidden, rows: Ragged) -> Float[Tensor, "T F U"]:
+        out: Tensor = self.context(hidden.pooled[rows.event])
+        return out.view(len(out), self.before.shape[0], self.config.hidden)
+
+    def logarithm(self, hidden: Hidden, tokens: Tokens) -> Float[Tensor, " T"]:
+        """(T,) logarithm of the density of the features of each row."""
+        assert tokens.features is not None
+        assert isinstance(self.mask, Tensor)
+        y_TF = tokens.features
+        weight_FX = (self.before * self.mask).flatten(1)
+        inner_TFU = F.gelu(
+            self._context(hidden, tokens.ragged) + (y_TF @ weight_FX).view(len(y_TF), *self.before.shape[1:])
+        )
+        p_TFP = torch.einsum("tfu,fup->tfp", inner_TFU, self.out) + self.bias
+        u_TF, slope_TF = _forward(y_TF, p_TFP, self.config)
+        return (slope_TF - u_TF**2 / 2 - math.log(2 * math.pi) / 2).sum(1)
+
+    def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
+        """(B,) negative log-density a field, summed over the rows of the event; 0 without rows."""
+        (tokenizer,) = self._tokenizer
+        with torch.no_grad():
+            tokens = tokenizer.encode(batch)
+            assert tokens.features is not None
+            if self.training and self.config.jitter:
+                noise = torch.randn_like(tokens.features) * self.config.jitter
+                tokens = Tokens(tokens.offsets, features=tokens.features + noise)
+        log_T = self.logarithm(hidden, tokens).float()
+        return Ragged(-log_T / self.before.shape[0], tokens.offsets).sum()
+
+    @torch.no_grad()
+    def predict(self, hidden: Hidden, streams: Streams) -> Tensor:
+        """Nothing is answered of events whose rows are not known.
+
+        Raises:
+            ValueError: Always; rows are drawn by `lpm.model.conditional.fill`.
+        """
+        raise ValueError(f"density of {self.of}: draws rows and answers no question; ask the other heads by name")
+
+    @torch.no_grad()
+    def draw(self, hidden: Hidden, tokens: Tokens, generator: torch.Generator) -> Float[Tensor, "T F"]:
+        """(T, F) features drawn from the density.
+
+        Args:
+            hidden: States of the head's view.
+            tokens: Which rows there are.
+            generator: Of the CPU.
+        """
+        context_TFU = self._context(hidden, tokens.ragged)
+        fields = context_TFU.shape[1]
+        u_TF = torch.randn(len(context_TFU), fields, generator=generator).to(context_TFU)
+        y_TF = torch.zeros_like(u_TF)
+        for i in range(fields):
+            inner_TU = F.gelu(context_TFU[:, i] + y_TF[:, :i] @ self.before[:i, i])
+            y_TF[:, i] = _inverse(u_TF[:, i], inner_TU @ self.out[i] + self.bias[i], self.config)
+        return y_TF
+
+
+def _scale(p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Middle, logarithm of the scale, and the rest; the scale stays within e⁻⁵ and e⁵."""
+    return p[..., 0], 5 * torch.tanh(p[..., 1] / 5), p[..., 2:]
+
+
+def _forward(y: Tensor, p: Tensor, config: DensityConfig) -> tuple[Tensor, Tensor]:
+    middle, log_scale, rest = _scale(p)
+    u, slope = spline((y - middle) * torch.exp(-log_scale), rest, config.reach)
+    return u, slope - log_scale
+
+
+def _inverse(u: Tensor, p: Tensor, config: DensityConfig) -> Tensor:
+    middle, log_scale, rest = _scale(p)
+    return spline(u, rest, config.reach, inverse=True)[0] * log_scale.exp() + middle

@@ -1,0 +1,284 @@
+"""Recipes of flash simulation: from generated particles to reconstructed objects, in one step.
+
+`tracks` learns from pairs of charged particles and their tracks; `clusters` from photons and the clusters of energy
+around them. What happens to a particle at all is a classification, what its track measures a density of the fields one
+after the other (`lpm.model.heads.density`); clusters are made all at once by a flow, each seeing all photons and all
+others. `apply` draws reconstructed events for generated ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lpm.data.batch import Batch, Ragged
+from lpm.data.flash import NEUTRALS, NUMBERS, OUTCOMES, SPECIES, TRACKS
+from lpm.data.schema import Field, Schema
+from lpm.model.backbone import BackboneConfig
+from lpm.model.conditional import fill
+from lpm.model.flow_sample import FlowSampleConfig
+from lpm.model.heads import Classify, ClassifyConfig, Density, DensityConfig, Flow, FlowConfig
+from lpm.model.model import Model, ModelConfig
+from lpm.recipes.base import DataConfig, RunConfig
+from lpm.tokens import Continuous, ContinuousConfig, Tokens, Transform
+from lpm.train.loop import TrainConfig
+
+__all__ = ["FAR", "apply", "clusters", "is_flash", "tiny", "tracks"]
+
+FAR = 4.0
+"""Deviations from the mean in training beyond which what is generated is called unusual."""
+
+_FOUND = tuple(OUTCOMES.index(name) for name in ("found", "muon"))
+
+
+def tracks(size: int = 2, data: tuple[str, ...] = ("tracks",), valid: tuple[str, ...] = ()) -> RunConfig:
+    """Acceptance, efficiency, smearing, covariance and identification of charged particles.
+
+    Args:
+        size: The dial.
+        data: Training files, of `lpm simulate flash` or any others of `lpm.data.flash.TRACKS`.
+        valid: Validation files.
+    """
+    model = ModelConfig(
+        backbone=BackboneConfig(width=32 * size, depth=1, heads=size, registers=0),
+        tokenizers={"particle": _particle(), "track": _track()},
+        heads={
+            "outcome": ClassifyConfig(target="particle.outcome", classes=OUTCOMES, given=("particle",)),
+            "track": DensityConfig(of="track", given=("particle",), hidden=32 * size),
+        },
+    )
+    return RunConfig(
+        name="flash.tracks",
+        text="What a spectrometer makes of a charged particle: whether there is a track, and all that it measures.",
+        data=DataConfig(train=data, valid=valid, budget=4096, most=1024),
+        model=model,
+        train=TrainConfig(
+            steps=1500 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.995, weight_decay=0.01,
+            valid_every=500, save_every=500,
+        ),
+    )  # fmt: skip
+
+
+def clusters(size: int = 2, data: tuple[str, ...] = ("photons",), valid: tuple[str, ...] = ()) -> RunConfig:
+    """Clusters of photons that fall near each other: how many, and all of them together.
+
+    Args:
+        size: The dial.
+        data: Training files, of `lpm simulate flash --process photons` or any others of `lpm.data.flash.NEUTRALS`.
+        valid: Validation files.
+    """
+    place = (Transform(field="x"), Transform(field="y"))
+    model = ModelConfig(
+        backbone=BackboneConfig(width=32 * size, depth=size, heads=size, registers=0),
+        tokenizers={
+            "photon": ContinuousConfig(collection="photon", fields=(_log("energy"), *place)),
+            "cluster": ContinuousConfig(
+                collection="cluster", fields=(_log("energy"), *place, Transform(field="width"))
+            ),
+        },
+        heads={
+            "number": ClassifyConfig(target="group.clusters", classes=NUMBERS, given=("photon",)),
+            "cluster": FlowConfig(of="cluster", given=("photon",), longest=len(NUMBERS) - 1),
+        },
+    )
+    return RunConfig(
+        name="flash.clusters",
+        text="What a calorimeter makes of a group of photons: how many clusters, and all of them together.",
+        data=DataConfig(train=data, valid=valid, budget=4096, most=256),
+        model=model,
+        train=TrainConfig(
+            steps=1500 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.995, weight_decay=0.01,
+            valid_every=500, save_every=500,
+        ),
+    )  # fmt: skip
+
+
+def tiny(run: RunConfig) -> RunConfig:
+    """The tiny twin of either recipe, for tests: same parts, two steps."""
+    body = run.model.backbone
+    assert isinstance(body, BackboneConfig)
+    return replace(
+        run,
+        model=replace(run.model, backbone=replace(body, width=32, depth=1, heads=1)),
+        train=replace(run.train, steps=2, warmup=1, log_every=1, valid_every=2, save_every=1),
+        data=replace(run.data, most=64),
+    )
+
+
+def is_flash(model: Model) -> bool:
+    """Whether a model makes reconstructed events of generated ones."""
+    return _parts(model) is not None
+
+
+def apply(
+    model: Model, batches: Iterable[Batch], *, seed: int = 0, config: FlowSampleConfig | None = None
+) -> Iterator[Batch]:
+    """Reconstructed events of generated ones, in their order.
+
+    Args:
+        model: Of `tracks` or `clusters`.
+        batches: Events with the collections that it is given: `particle`, or `photon`. Others are not looked at.
+        seed: The same seed, model and events give the same.
+        config: How to follow the flow of clusters; four steps if not said.
+
+    Yields:
+        Events of `lpm.data.flash.TRACKS` or `NEUTRALS`, on the CPU, with one more flag of what was generated: `unusual`
+        if a number lies further from its mean in training than `FAR` deviations. They are answered nevertheless.
+
+    Raises:
+        ValueError: If the model is of another kind, or events lack what it needs.
+    """
+    parts = _parts(model)
+    if parts is None:
+        raise ValueError("this model reconstructs nothing; train one with lpm train flash.tracks or flash.clusters")
+    generator = torch.Generator().manual_seed(seed)
+    was_training = model.training
+    model.eval()
+    try:
+        for batch in batches:
+            if parts == "tracks":
+                yield _flagged(model, _tracks(model, _checked(batch, TRACKS, "particle"), generator), "particle")
+            else:
+                yield _flagged(
+                    model, _clusters(model, _checked(batch, NEUTRALS, "photon"), generator, config), "photon"
+                )
+    finally:
+        model.train(was_training)
+
+
+def _parts(model: Model) -> str | None:
+    kinds = {n: type(model.head(n)) for n in model.heads}
+    if kinds == {"outcome": Classify, "track": Density}:
+        return "tracks"
+    return "clusters" if kinds == {"number": Classify, "cluster": Flow} else None
+
+
+def _checked(batch: Batch, schema: Schema, given: str) -> Batch:
+    """Only what was generated.
+
+    Raises:
+        ValueError: If a field is missing, or a number is not finite or out of its range.
+    """
+    kept = [f for f in schema[given].fields if not f.truth]
+    for field in kept:
+        path = f"{given}.{field.name}"
+        values = batch.field(path).values
+        if not bool(values.isfinite().all()):
+            raise ValueError(f"{path}: expected finite numbers, got {int((~values.isfinite()).sum())} that are not")
+        if field.low is not None and len(values) and float(values.min()) < field.low:
+            raise ValueError(f"{path}: expected at least {field.low}, got {float(values.min()):g}")
+        if field.labels and len(values) and not 0 <= float(values.min()) <= float(values.max()) < field.size:
+            raise ValueError(f"{path}: expected a number of {', '.join(field.labels)}")
+    return batch.select([f"{given}.{f.name}" for f in kept])
+
+
+@torch.no_grad()
+def _tracks(model: Model, batch: Batch, generator: torch.Generator) -> Batch:
+    """One pass of the body for both questions: neither sees a track."""
+    outcome, density = model.head("outcome"), model.head("track")
+    assert isinstance(outcome, Classify)
+    assert isinstance(density, Density)
+    device, view = model.prefix.device, density.view
+    far = batch.to(device)
+    streams = {"particle": model.tokenizer("particle").encode(far)}
+    hidden = model.hidden(far, streams, view, model.ground(far, view.only))
+    share_BC = outcome.logits(hidden).softmax(1).cumsum(1)
+    drawn_B = torch.rand(len(batch), 1, generator=generator).to(device)
+    chosen_B = (drawn_B * share_BC[:, -1:] >= share_BC[:, :-1]).sum(1)
+    found_B = torch.isin(chosen_B, torch.tensor(_FOUND, device=device))
+    empty = Ragged.from_lengths(drawn_B.new_empty(int(found_B.sum()), 0), found_B.long())
+    tokenizer = model.tokenizer("track")
+    tokens = Tokens(
+        empty.offsets, features=density.draw(hidden, Tokens(empty.offsets, features=empty.values), generator)
+    )
+    _finite(tokens.features)
+    decoded = tokenizer.decode(tokens).values
+    names = [path.partition(".")[2] for path in tokenizer.paths]
+    in_order = decoded[:, [names.index(n) for n in TRACKS["track"].names]]
+    rows = _bounded(in_order, TRACKS, "track").cpu()
+    particle = torch.cat([batch.collections["particle"].values, chosen_B[:, None].cpu().float()], 1)
+    return Batch(TRACKS, {"particle": Ragged.single(particle), "track": Ragged(rows, empty.offsets.cpu())})
+
+
+@torch.no_grad()
+def _clusters(model: Model, batch: Batch, generator: torch.Generator, config: FlowSampleConfig | None) -> Batch:
+    head, photons = model.head("number"), batch.collections["photon"]
+    assert isinstance(head, Classify)
+    far = batch.to(model.prefix.device)
+    streams = {"photon": model.tokenizer("photon").encode(far)}
+    hidden = model.hidden(far, streams, head.view, model.ground(far, head.view.only))
+    number_B = torch.multinomial(head.logits(hidden).softmax(1).cpu(), 1, generator=generator)[:, 0]
+    rows = Ragged.from_lengths(torch.full((int(number_B.sum()), len(NEUTRALS["cluster"].fields)), torch.nan), number_B)
+    group = torch.stack([photons.lengths, number_B], 1).float()
+    shell = Batch(NEUTRALS, {"photon": photons, "cluster": rows, "group": Ragged.single(group)})
+    made = fill(model, shell, "cluster", config=config or FlowSampleConfig(steps=4), generator=generator).to("cpu")
+    whole = made.collections["cluster"]
+    values = _bounded(whole.values, NEUTRALS, "cluster")
+    # As they are found: by falling energy within each group.
+    order = values[:, 0].argsort(descending=True, stable=True)
+    order = order[whole.event[order].argsort(stable=True)]
+    return Batch(NEUTRALS, {**made.collections, "cluster": whole.with_values(values[order])})
+
+
+def _flagged(model: Model, batch: Batch, given: str) -> Batch:
+    tokenizer = model.tokenizer(given)
+    assert isinstance(tokenizer, Continuous)
+    rows = batch.collections[given].values
+    names = batch.schema[given].names
+    far = torch.zeros(len(rows), dtype=torch.bool)
+    for i, t in enumerate(tokenizer.config.fields):
+        if t.form != "category":
+            pull = (t(rows[:, names.index(t.field)]) - tokenizer.mean[i].cpu()) / tokenizer.std[i].cpu()
+            far |= pull.abs() > FAR
+    flag = Field(name="unusual", kind="flag", low=0.0, high=1.0, text="unlike what the model was trained on")
+    return batch.with_field(given, flag, far)
+
+
+def _finite(values: Tensor | None) -> None:
+    if values is None or not bool(values.isfinite().all()):
+        raise ValueError("what the model makes is not finite: its training has diverged; take an earlier one")
+
+
+def _bounded(values: Tensor, schema: Schema, name: str) -> Tensor:
+    """Numbers kept within the bounds of their fields."""
+    columns = [
+        x.clamp(f.low, f.high) if f.low is not None or f.high is not None else x
+        for x, f in zip(values.unbind(1), schema[name].fields, strict=True)
+    ]
+    return torch.stack(columns, 1)
+
+
+def _particle() -> ContinuousConfig:
+    return ContinuousConfig(
+        collection="particle",
+        fields=(
+            _log("p"), _asinh("tx", 0.05), _asinh("ty", 0.05), Transform(field="eta"), _asinh("x", 0.1),
+            _asinh("y", 0.1), Transform(field="z"), Transform(field="charge"),
+            Transform(field="species", form="category"),
+        ),
+        classes=(len(SPECIES),),
+    )  # fmt: skip
+
+
+def _track() -> ContinuousConfig:
+    """Uncertainties first: they tell how far the rest may lie from what was generated."""
+    return ContinuousConfig(
+        collection="track",
+        fields=(
+            *(_log(n) for n in ("err_p", "err_x", "err_y", "err_tx", "err_ty")),
+            *(Transform(field=n) for n in ("rho_x_tx", "rho_y_ty", "rho_tx_p")), _log("chi2"),
+            _asinh("dp", 0.003), _asinh("dtx", 1e-4), _asinh("dty", 1e-4), _asinh("dx", 0.02), _asinh("dy", 0.02),
+            *(_asinh(n, 2.0) for n in ("rich_mu", "rich_e", "rich_K", "rich_p")), _asinh("ep", 0.05),
+        ),
+    )  # fmt: skip
+
+
+def _log(field: str) -> Transform:
+    return Transform(field=field, form="log", floor=1e-7)
+
+
+def _asinh(field: str, scale: float) -> Transform:
+    return Transform(field=field, form="asinh", scale=scale)

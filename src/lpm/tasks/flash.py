@@ -1,0 +1,179 @@
+"""Flash simulation: are reconstructed objects distributed as those of the detailed simulation?
+
+Every observable is compared by χ² over its degrees of freedom (`lpm.metrics.chi_square`), in all and for each species:
+shares of outcomes in cells of momentum and pseudorapidity, and each number of the tracks; for photons the number of
+clusters, each of their numbers, what they are together, and how far they lie from photons. The two samples should be of
+different particles of one distribution: of the same ones χ² comes out too small.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lpm.data.batch import Batch
+from lpm.data.flash import NEUTRALS, OUTCOMES, SPECIES, TRACKS
+from lpm.data.schema import Field
+from lpm.metrics.chi_square import ChiSquare, compared, homogeneity
+from lpm.metrics.estimate import Estimate
+from lpm.physics.energyloss import MASS
+from lpm.tasks.base import Task
+
+__all__ = ["BOUND", "FLASH", "comparisons", "masses", "states"]
+
+Array = NDArray[np.float64]
+
+BOUND = 2.0
+"""χ² over degrees of freedom that a flash simulation must not pass, for samples of about 20,000 on both sides."""
+
+MOMENTA = (0.0, 4.0, 8.0, 16.0, 32.0, 64.0, np.inf)
+"""Edges in GeV of the cells in which outcomes are compared."""
+
+ETAS = (-np.inf, 2.0, 2.6, 3.2, 3.8, 4.4, 4.8, np.inf)
+"""Edges in pseudorapidity of the same."""
+
+_FEWEST = 1000
+
+
+def states(batch: Batch) -> Batch:
+    """Tracks with `p`, `tx`, `ty`, `x`, `y` as they are measured, and the `species` that was generated.
+
+    What is measured is what was generated plus what the detector added.
+
+    Example:
+        >>> from lpm.sim.flash_production import simulate
+        >>> made = states(simulate(50, seed=1))
+        >>> "track.p" in made.schema
+        True
+    """
+    rows = batch.collections["track"]
+    of = {f: batch.field(f"particle.{f}").values[rows.event] for f in ("p", "tx", "ty", "x", "y", "charge", "species")}
+    d = {f: batch.field(f"track.{f}").values for f in ("dp", "dtx", "dty", "dx", "dy")}
+    made = {"p": of["p"] * (1 + d["dp"]), **{n: of[n] + d[f"d{n}"] for n in ("tx", "ty", "x", "y")}}
+    for name, values in made.items():
+        field = TRACKS["particle"][name]
+        batch = batch.with_field("track", Field(name=name, unit=field.unit, text=f"measured {field.text}"), values)
+    label = Field(name="species", kind="category", labels=SPECIES, truth=True, text="kind of particle")
+    return batch.with_field("track", label, of["species"])
+
+
+def masses(batch: Batch, daughters: int, smeared: bool = True) -> Array:
+    """Invariant masses in GeV of decays all of whose charged particles have a track.
+
+    Args:
+        batch: Events of `TRACKS`, of `lpm simulate flash --process` and a decay.
+        daughters: How many charged particles the decay has.
+        smeared: From what is measured; else from what was generated, of the same decays.
+    """
+    made = states(batch)
+    rows, event = made.collections["track"], batch.field("particle.event").values
+    source = "track" if smeared else "particle"
+    c = [made.field(f"{source}.{f}").values.double() for f in ("p", "tx", "ty", "species")]
+    if not smeared:
+        c = [x[rows.event] for x in c]
+    p, tx, ty, species = (x.numpy() for x in c)
+    mass = np.array([MASS[s] for s in SPECIES])[species.astype(np.int64)]
+    along = p / np.sqrt(1 + tx**2 + ty**2)
+    four = np.stack([np.hypot(p, mass), along * tx, along * ty, along], 1)
+    decay, at = np.unique(event[rows.event].numpy(), return_inverse=True)
+    total = np.zeros((len(decay), 4))
+    np.add.at(total, at, four)
+    whole = np.bincount(at, minlength=len(decay)) == daughters
+    square = total[:, 0] ** 2 - (total[:, 1:] ** 2).sum(1)
+    return np.asarray(np.sqrt(np.maximum(square[whole], 0.0)))
+
+
+def comparisons(generated: Batch, reference: Batch, seed: int = 0) -> dict[str, ChiSquare]:
+    """χ² of every observable of two samples of `TRACKS` or of `NEUTRALS`.
+
+    Raises:
+        ValueError: If the samples are of different kinds, or too small.
+    """
+    kinds = {("cluster" if "cluster" in b.schema else "track" if "track" in b.schema else "") for b in
+             (generated, reference)}  # fmt: skip
+    if len(kinds) > 1 or kinds == {""}:
+        raise ValueError("expected two samples of tracks, or two of clusters, as lpm simulate flash makes them")
+    if min(len(generated), len(reference)) < _FEWEST:
+        raise ValueError(f"expected at least {_FEWEST} events on both sides, got {len(generated)} and {len(reference)}")
+    return _clusters(generated, reference, seed) if kinds == {"cluster"} else _tracks(generated, reference, seed)
+
+
+def _tracks(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSquare]:
+    sides, out = (generated, reference), {}
+    tables = [_outcomes(b) for b in sides]
+    for i, name in enumerate(SPECIES):
+        out[f"outcome[{name}]"] = homogeneity(*(t[i].reshape(-1, len(OUTCOMES)) for t in tables), seed=seed)
+    kinds = [b.field("particle.species").values[b.collections["track"].event] for b in sides]
+    for field in TRACKS["track"].names:
+        values = [b.field(f"track.{field}").values for b in sides]
+        out[field] = compared(*values, seed=seed)
+        for i, name in enumerate(SPECIES):
+            out[f"{field}[{name}]"] = compared(
+                *(v[k == i] for v, k in zip(values, kinds, strict=True)), seed=seed, bins=20
+            )
+    return out
+
+
+def _outcomes(batch: Batch) -> NDArray[np.int64]:
+    """(species, momenta, etas, outcomes) numbers of particles."""
+    f = {n: batch.field(f"particle.{n}").values.numpy() for n in ("species", "p", "eta", "outcome")}
+    place = [f["species"], np.digitize(f["p"], MOMENTA) - 1, np.digitize(f["eta"], ETAS) - 1, f["outcome"]]
+    shape = (len(SPECIES), len(MOMENTA) - 1, len(ETAS) - 1, len(OUTCOMES))
+    flat = np.ravel_multi_index([x.astype(np.int64) for x in place], shape)
+    return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
+
+
+def _clusters(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSquare]:
+    sides = (generated, reference)
+    photons = [b.collections["photon"].lengths for b in sides]
+    most = int(max(p.max() for p in photons)) + 1
+    tables = []
+    for b, p in zip(sides, photons, strict=True):
+        number = b.collections["cluster"].lengths.clamp_max(12)
+        tables.append(torch.bincount(p * 13 + number, minlength=most * 13).view(most, 13).numpy())
+    out = {"clusters a photon": homogeneity(*tables, seed=seed)}
+    for field in NEUTRALS["cluster"].names:
+        out[field] = compared(*(b.field(f"cluster.{field}").values for b in sides), seed=seed)
+    for name, values in zip(("total energy", "energy a photon", "distance of clusters", "distance to a photon", "mass"),
+                            zip(*(_groups(b) for b in sides), strict=True), strict=True):  # fmt: skip
+        out[name] = compared(*values, seed=seed)
+    return out
+
+
+def _groups(batch: Batch) -> tuple[Array, Array, Array, Array, Array]:
+    """What clusters are together: sums, ratios, least distances, and masses of pairs 12 m from where they began."""
+    clusters, photons = batch.collections["cluster"], batch.collections["photon"]
+    energy = clusters.values[:, :1].double()
+    total = clusters.with_values(energy).sum()[:, 0].numpy()
+    given = photons.with_values(photons.values[:, :1].double()).sum()[:, 0].numpy()
+    between, nearest, mass = [], [], []
+    for c, p in zip(clusters, photons, strict=True):
+        x = c.double().numpy()
+        for i, j in combinations(range(len(x)), 2):
+            d = float(np.hypot(*(x[i, 1:3] - x[j, 1:3])))
+            between.append(d)
+            mass.append(np.sqrt(x[i, 0] * x[j, 0]) * d / 12_490.0)
+        if len(x):
+            apart = np.hypot(*(x[:, None, 1:3] - p[None, :, 1:3].double().numpy()).transpose(2, 0, 1))
+            nearest += apart.min(1).tolist()
+    return total, total / given, np.array(between), np.array(nearest), np.array(mass)
+
+
+def _evaluate(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
+    """χ² over degrees of freedom of every observable, and the largest of them."""
+    if truth is None:
+        raise ValueError("expected a second file: events of the detailed simulation to compare with")
+    found = comparisons(predicted, truth, seed)
+    worst = max(found.values(), key=lambda c: c.estimate.value)
+    return {f"chi2[{name}]": c.estimate for name, c in found.items()} | {"largest": worst.estimate}
+
+
+FLASH = Task(
+    name="flash",
+    text="Are reconstructed objects distributed as those of the detailed simulation?",
+    prepare=lambda batch: states(batch) if "track" in batch.schema else batch,
+    evaluate=_evaluate,
+)
