@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lpm.recipes import (
-    calorimeter, calorimeter_baselines, fine, flash, four_tops, jets, origin, pid, taggers, tau, theory
+    calorimeter,
+    calorimeter_baselines,
+    fine,
+    flash,
+    four_tops,
+    jets,
+    origin,
+    pid,
+    taggers,
+    tau,
+    theory,
 )  # fmt: skip
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 
