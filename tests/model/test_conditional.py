@@ -35,7 +35,7 @@ def config(jumps=0):
         tokenizers={
             "shower": ContinuousConfig(collection="shower", fields=(Transform(field="energy", form="log"),)),
             "layer": SharesConfig(collection="layer", places=3, bins=16),
-            "patch": CellsConfig(patches=PATCHES),
+            "patch": CellsConfig(patches=(PATCHES,)),
         },
         heads={
             "energies": NextTokenConfig(of="layer", given=("shower",), typical=3.0),

@@ -25,7 +25,7 @@ def showers(count=500, seed=0):
 def config(request):
     if request.param == "shares":
         return SharesConfig(collection="layer", places=2, given="shower.energy")
-    return CellsConfig(patches=PATCHES)
+    return CellsConfig(patches=(PATCHES,))
 
 
 def test_round_trip(config):
@@ -91,7 +91,7 @@ def test_drawn_shares_are_distributed_as_the_true_ones():
 
 def test_features_of_cells_are_standard_at_every_energy():
     batch = showers(20_000)
-    tokenizer = CellsConfig(patches=PATCHES).build().fit([batch])
+    tokenizer = CellsConfig(patches=(PATCHES,)).build().fit([batch])
     tokens = tokenizer.encode(batch)
     layer = batch.field("patch.layer").values
     for low, high in ((1e-2, 1e-1), (1.0, 3.0), (10.0, 100.0)):
@@ -103,7 +103,7 @@ def test_features_of_cells_are_standard_at_every_energy():
 
 def test_empty_layers_and_cells_that_are_not_there_are_not_real():
     batch = showers(50)
-    tokenizer = CellsConfig(patches=PATCHES).build().fit([batch])
+    tokenizer = CellsConfig(patches=(PATCHES,)).build().fit([batch])
     empty = PATCHES.lay_out(batch, torch.tensor([[1.0, 0.0]]).expand(50, 2))
     tokens = tokenizer.encode(empty)
     assert torch.equal(tokens.real.any(1), torch.from_numpy(PATCHES.layers == 0).repeat(50))
@@ -116,8 +116,8 @@ def test_empty_layers_and_cells_that_are_not_there_are_not_real():
 
 def test_cells_need_a_threshold_and_every_place():
     with pytest.raises(ValueError, match="expected patches with a threshold above 0 GeV"):
-        CellsConfig(patches=Patches(SMALL, 2, 2))
+        CellsConfig(patches=(Patches(SMALL, 2, 2),))
     with pytest.raises(ValueError, match="no row at place 0"):
-        CellsConfig(patches=PATCHES).build().fit([])
+        CellsConfig(patches=(PATCHES,)).build().fit([])
     with pytest.raises(ValueError, match="expected bins and places"):
         SharesConfig(collection="layer", places=0)

@@ -30,6 +30,9 @@ def generate(
     energy: Annotated[
         str, typer.Option(help="Of showers: incident energies in GeV in equal parts, by commas; else the data set's.")
     ] = "",
+    geometry: Annotated[
+        str, typer.Option(help="Of showers: in which geometry, if the model knows several and no file says it.")
+    ] = "",
     batch: Annotated[int, typer.Option(help="Events grown together.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
@@ -60,14 +63,14 @@ def generate(
                 raise ValueError("showers have no classes and no codes: leave --classes, --temperature, --top-k and "
                                  "--top-p out")  # fmt: skip
             follow = FlowSampleConfig(steps=steps or 8, solver=solver or "midpoint") if steps or solver else None
-            given = incident(model, n, like=like, energies=energy, seed=seed)
-            said = f"--like {like.name}" if like else f"--energy {energy!r}"
+            given = incident(model, n, geometry=geometry, like=like, energies=energy, seed=seed)
+            said = (f"--like {like.name}" if like else f"--energy {energy!r}") + f" --geometry {geometry!r}"
             how = f"{said} --steps {steps} --solver {solver!r} --batch {batch} --seed {seed}"
             generate_showers(model, given, out, follow, batch=batch, seed=seed, quiet=quiet,
                              told=f"lpm generate {Path(run).name} -n {n} {how}")  # fmt: skip
             return
-        if like or energy:
-            raise ValueError("this model makes no showers of particles: leave --like and --energy out")
+        if like or energy or geometry:
+            raise ValueError("this model makes no showers of particles: leave --like, --energy and --geometry out")
         known = model.config.condition.classes if model.config.condition else ()
         chosen = known if classes == "all" else tuple(c.strip() for c in classes.split(",") if c.strip())
         config: SampleConfig | FlowSampleConfig

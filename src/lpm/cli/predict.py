@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lpm.data.batch import Batch
 
 __all__ = ["predict"]
 
@@ -18,11 +23,14 @@ def predict(
     friend: Annotated[
         bool, typer.Option("--friend", help="Write the scores alone, an entry for each of the input: a friend tree.")
     ] = False,
-    batch: Annotated[int, typer.Option(help="Events at once.", min=1)] = 512,
+    batch: Annotated[int, typer.Option(help="Events at once; of a flash simulation eight times.", min=1)] = 512,
+    seed: Annotated[int, typer.Option(help="Of a flash simulation: equal seeds give equal tracks.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Apply the heads of a model to events; writes the events with their scores, in the order of the input.
+
+    A flash simulation writes what would be reconstructed of generated particles.
 
     Raises:
         ValueError: If the file is not of the model's kind, or cannot be read or written.
@@ -39,6 +47,7 @@ def predict(
     from lpm.model.checkpoint import load
     from lpm.recipes.apply import predict as answers
     from lpm.recipes.calibrate import read_calibrations
+    from lpm.recipes.flash import apply, is_flash
     from lpm.train.parallel import world
 
     if out.suffix not in (".parquet", ".root"):
@@ -55,9 +64,15 @@ def predict(
                 "leave out --friend"
             )
         model.to(place.device)
-        found = answers(
-            model, reader.batches(size=batch), data, alone=friend, calibrations=read_calibrations(run)
-        )  # fmt: skip
+        if is_flash(model):
+            if friend:
+                raise ValueError("--friend: is for scores; a flash simulation writes whole events")
+            batch *= 8
+            found = _told(apply(model, reader.batches(size=batch), seed=seed), data)
+        else:
+            found = answers(
+                model, reader.batches(size=batch), data, alone=friend, calibrations=read_calibrations(run)
+            )  # fmt: skip
         total = (len(reader) + batch - 1) // batch
         shown = iter(track(found, "predict", total=total, console=Console(stderr=True), disable=quiet, transient=True))
         first = next(shown, None)
@@ -71,6 +86,22 @@ def predict(
         else:
             count = write_batches(out, chain([first], shown), schema=first.schema, provenance=made)
         skipped = reader.skipped
-    typer.echo(f"wrote {count} events with scores to {out}")
+    typer.echo(f"wrote {count} events {'' if is_flash(model) else 'with scores '}to {out}")
     if skipped:
         typer.echo(f"left out {skipped:,} events that cannot be used")
+
+
+def _told(batches: Iterator[Batch], data: str) -> Iterator[Batch]:
+    """The events of a flash simulation, and in the end a word about those it was not made for."""
+    unusual = total = 0
+    for batch in batches:
+        for name in ("particle", "photon"):
+            if f"{name}.unusual" in batch.schema:
+                values = batch.field(f"{name}.unusual").values
+                unusual, total = unusual + int(values.sum()), total + len(values)
+        yield batch
+    if unusual:
+        typer.echo(
+            f"{data}: {unusual:,} of {total:,} are unlike what the model was trained on; they are flagged `unusual`",
+            err=True,
+        )

@@ -180,7 +180,7 @@ def generate_showers(
     from rich.progress import track
 
     from lpm.data.io.showers import write_showers
-    from lpm.recipes.showers import energies_known, patches_in, sample_showers
+    from lpm.recipes.showers import energies_known, patches_for, sample_showers
 
     if out.suffix not in (".hdf5", ".h5"):
         raise ValueError(f"{out}: showers are written as HDF5; choose a name that ends in .hdf5")
@@ -188,7 +188,7 @@ def generate_showers(
     if beyond := int(((incident < low) | (incident > high)).sum()):
         typer.echo(f"lpm: {beyond:,} of {len(incident):,} energies lie beyond those of the training, {low:g} to "
                    f"{high:g} GeV: these showers are extrapolated, and flagged so in the file", err=True)  # fmt: skip
-    made, patches = sample_showers(model, given, config=config, batch=batch, seed=seed), patches_in(model)
+    made, patches = sample_showers(model, given, config=config, batch=batch, seed=seed), patches_for(model, given)
     bar = {"console": Console(stderr=True), "disable": quiet, "transient": True}
     shown = track(made, "generate", total=-(-len(given) // batch), **bar)  # type: ignore[arg-type]
     note = {"generator": json.dumps({"command": told, "text": "lpm, a trained model; not Geant4"})}

@@ -20,7 +20,7 @@ __all__ = ["simulate"]
 
 TASKS = {
     "jets": "jetclass", "events": "four-tops", "pid": "alice", "calorimeter": "1-photons",
-    "reductions": "trianglebox",
+    "flash": "forward", "reductions": "trianglebox",
 }  # fmt: skip
 """What can be simulated, and the preset unless one is named."""
 
@@ -37,12 +37,15 @@ def simulate(
         typer.Option(
             help="For jets: jetclass (if none is named), fine, top-landscape, quark-gluon, jet-origin-higgs, "
             "jet-origin-z; "
-            "for events: four-tops; for pid: alice, mismodelled. Or a .toml file like them. For reductions: a family "
+            "for events: four-tops; for pid: alice, mismodelled; for flash: forward. Or a .toml file like them. For reductions: a family "
             "of integrals, by name or as a JSON file."
         ),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="For calorimeter: 1-photons (if none is named), 1-pions, 2, 3, or a .toml file.")
+    ] = None,
+    process: Annotated[
+        str | None, typer.Option(help="For flash: charged (if none is named), photons, bu2jpsik, d02kpi, minbias.")
     ] = None,
     classes: Annotated[str, typer.Option(help="Only these classes, by commas: QCD,Tbqq.")] = "",
     pt: Annotated[tuple[float, float] | None, typer.Option(help="Transverse momentum, MIN MAX in GeV.")] = None,
@@ -83,6 +86,8 @@ def simulate(
 
     if dataset and task != "calorimeter":
         raise ValueError(f"--dataset: is for calorimeter; leave it out with {task}")
+    if process and task != "flash":
+        raise ValueError(f"--process: is for flash; leave it out with {task}")
     if task == "calorimeter":
         if preset or classes or pt or detector or compact or resume or on != "local" or dry_run:
             raise ValueError("calorimeter: takes --dataset, --seed and --json only; all else is in its card")
@@ -93,6 +98,13 @@ def simulate(
         if classes or pt or detector or compact or on != "local" or dry_run:
             raise ValueError("pid: takes --preset, --seed, --resume and --json only; all else is in its card")
         _tracks(out, number, preset, seed, resume, as_json)
+        return
+    if task == "flash":
+        if classes or pt or detector or compact or on != "local" or dry_run:
+            raise ValueError(
+                "flash: takes --preset, --process, --seed, --resume and --json only; all else is in its card"
+            )
+        _flash(out, number, process or "charged", preset, seed, resume, as_json)
         return
     if task == "reductions":
         if classes or pt or detector or compact:
@@ -151,6 +163,27 @@ def _tracks(out: Path, number: int, card: str, seed: int, resume: bool, as_json:
         typer.echo(json.dumps({"out": str(out), **manifest}))
     else:
         typer.echo(f"{out}: {number:,} tracks of {', '.join(manifest['request']['card']['species'])}")
+
+
+def _flash(out: Path, number: int, process: str, card: str, seed: int, resume: bool, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lpm.sim.flash_production import produce_flash
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=as_json or not console.is_terminal) as bar:
+        line = bar.add_task("simulating a spectrometer", total=number)
+        command = shlex.join(["lpm", *sys.argv[1:]])
+        manifest = produce_flash(
+            number, out, process=process, card=card, seed=seed, resume=resume, command=command,
+            done=lambda made: bar.advance(line, made),
+        )  # fmt: skip
+    what = "groups of photons" if process == "photons" else "particles"
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), **manifest}))
+    else:
+        typer.echo(f"{out}: {number:,} {what} of {process}, in detail: {manifest['request']['card']['text']}")
 
 
 def _showers(out: Path, number: int, card: str, seed: int, as_json: bool) -> None:

@@ -7,9 +7,11 @@ what was generated, since that is what a detector adds; `lpm.tasks.flash.states`
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from lpm.data.schema import Collection, Field, Schema
 
-__all__ = ["ERRORS", "NEUTRALS", "NUMBERS", "OUTCOMES", "RESIDUALS", "RESPONSES", "SPECIES", "TRACKS"]
+__all__ = ["NEUTRALS", "NUMBERS", "OUTCOMES", "RINGS", "SPECIES", "STEP", "TRACKS", "settled"]
 
 SPECIES = ("e", "mu", "pi", "K", "p")
 """Kinds of charged particles, antiparticles alike."""
@@ -21,14 +23,11 @@ that goes on through the muon chambers."""
 NUMBERS = tuple(str(n) for n in range(13))
 """Numbers of clusters told apart; the last stands for more, too."""
 
-RESIDUALS = ("dx", "dy", "dtx", "dty", "dp")
-"""Fields of a track: measured minus generated."""
+RINGS = ("rich_e", "rich_mu", "rich_K", "rich_p")
+"""Fields of a track: differences of the logarithm of likelihood of rings of light."""
 
-ERRORS = ("err_x", "err_y", "err_tx", "err_ty", "err_p", "rho_x_tx", "rho_y_ty", "rho_tx_p")
-"""Fields of a track: what its fit says of its uncertainty."""
-
-RESPONSES = ("rich_e", "rich_mu", "rich_K", "rich_p", "ep")
-"""Fields of a track: what identifies."""
+STEP = 0.05
+"""They are stored in such steps."""
 
 _PARTICLE = (
     Field(name="p", unit="GeV", low=0.0, text="momentum"),
@@ -61,6 +60,7 @@ _TRACK = (
     Field(name="rho_y_ty", low=-1.0, high=1.0, text="correlation of y and dy/dz"),
     Field(name="rho_tx_p", low=-1.0, high=1.0, text="correlation of dx/dz and charge over momentum"),
     Field(name="chi2", low=0.0, text="χ² of the fit over its degrees of freedom"),
+    Field(name="light", kind="flag", low=0.0, high=1.0, text="whether it went through a Cherenkov counter"),
     Field(name="rich_e", text="ln L(e) − ln L(π) of the rings of Cherenkov light"),
     Field(name="rich_mu", text="the same of μ"),
     Field(name="rich_K", text="the same of K"),
@@ -108,3 +108,25 @@ NEUTRALS = Schema(
     ),
 )
 """Photons that meet the calorimeter near each other, and the clusters that are found."""
+
+
+def settled(rows: Tensor) -> Tensor:
+    """(N, fields of a track) as they are stored: flags whole, likelihoods in steps, and none without a counter.
+
+    Args:
+        rows: In the order of the fields of `track`.
+
+    Example:
+        >>> import torch
+        >>> names = TRACKS["track"].names
+        >>> row = torch.full((1, len(names)), 0.98)
+        >>> done = settled(row)[0]
+        >>> [round(float(done[names.index(n)]), 2) for n in ("light", "rich_K", "ep")]
+        [1.0, 1.0, 0.98]
+    """
+    names, out = TRACKS["track"].names, rows.clone()
+    light = (rows[:, names.index("light")] > 0.5).to(rows.dtype)
+    out[:, names.index("light")] = light
+    for name in RINGS:
+        out[:, names.index(name)] = (rows[:, names.index(name)] / STEP).round() * STEP * light
+    return out

@@ -13,12 +13,16 @@ is cut into patches of at most so many sectors and rings, and a shower becomes t
 - `patch`, a row a patch, with its place, the energy of its layer and those of its cells, NaN where the geometry has no
   cell.
 
-`cut` and `join` go both ways without loss. Shapes: B showers, L layers, P patches, W cells of a patch, V voxels.
+`cut` and `join` go both ways without loss. Patches of several geometries can be numbered one after the other
+(`together`), so that one model makes showers in all of them.
+
+Shapes: B showers, L layers, P patches, W cells of a patch, V voxels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,10 +32,10 @@ from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
 from lpm.data.schema import Collection, Field, Schema
-from lpm.data.showers import cells_of, grid_of
-from lpm.physics.geometry import Geometry
+from lpm.data.showers import SHOWER, cells_of, grid_of
+from lpm.physics.geometry import Box, Geometry
 
-__all__ = ["Patches", "energies_of", "shares_of"]
+__all__ = ["Patches", "cut_each", "energies_of", "shares_of", "together", "with_shower"]
 
 _LAYER = (
     Field(name="place", kind="count", low=0.0, text="place of the layer, from 0"),
@@ -46,9 +50,12 @@ class Patches:
 
     Args:
         geometry: Its cells.
-        sectors: Most sectors of a patch.
-        rings: Most rings of a patch.
+        sectors: Most sectors of a patch; in a box, cells along y.
+        rings: Most rings of a patch; in a box, cells along x.
         threshold: Smallest energy of a cell that counts, GeV.
+        first: Number of the first patch.
+        first_layer: Number of the first layer.
+        cells: Cells that the rows of a patch have room for; 0 for as many as there can be.
 
     Raises:
         ValueError: If a patch would have no cell.
@@ -60,37 +67,79 @@ class Patches:
         [[0, 1, 3, 4], [2, -1, 5, -1], [6, -1, -1, -1]]
     """
 
-    geometry: Geometry
+    geometry: Geometry | Box
     sectors: int
     rings: int
     threshold: float = 0.0
+    first: int = 0
+    first_layer: int = 0
+    cells: int = 0
 
     def __post_init__(self) -> None:
         if self.sectors < 1 or self.rings < 1:
             raise ValueError(f"a patch needs a sector and a ring, got {self.sectors} and {self.rings}")
+        if 0 < self.cells < self.sectors * self.rings:
+            raise ValueError(f"a patch has up to {self.sectors * self.rings} cells, got room for {self.cells}")
 
     @property
     def width(self) -> int:
-        """W, cells of the largest patch."""
-        return self.sectors * self.rings
+        """W, cells that a row has room for."""
+        return self.cells or self.sectors * self.rings
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Sectors and rings of each layer."""
+        if isinstance(self.geometry, Box):
+            x, y, z = self.geometry.cells
+            return ((y, x),) * z
+        return tuple((layer.sectors, layer.rings) for layer in self.geometry.layers)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Voxels of each layer."""
+        return [sectors * rings for sectors, rings in self.shapes]
 
     @cached_property
     def voxels(self) -> NDArray[np.int64]:
         """(P, W) voxel of each cell of each patch, ring after ring of sector after sector; -1 for none."""
-        rows = []
-        for layer, first in zip(self.geometry.layers, self.geometry.first, strict=True):
-            at = first + np.arange(layer.voxels).reshape(layer.sectors, layer.rings)
-            for around in np.array_split(at, -(-layer.sectors // self.sectors), 0):
-                for block in np.array_split(around, -(-layer.rings // self.rings), 1):
+        rows, first = [], 0
+        for (sectors, rings), size in zip(self.shapes, self.sizes, strict=True):
+            at = first + np.arange(size).reshape(sectors, rings)
+            for around in np.array_split(at, -(-sectors // self.sectors), 0):
+                for block in np.array_split(around, -(-rings // self.rings), 1):
                     row = np.full((self.sectors, self.rings), -1)
                     row[: block.shape[0], : block.shape[1]] = block
-                    rows.append(row.reshape(-1))
+                    rows.append(np.pad(row.reshape(-1), (0, self.width - row.size), constant_values=-1))
+            first += size
         return np.stack(rows)
 
     @cached_property
     def layers(self) -> NDArray[np.int64]:
         """(P,) place of the layer of each patch."""
         return np.asarray(self.geometry.places[self.voxels[:, 0], 0])
+
+    @cached_property
+    def where(self) -> NDArray[np.float64]:
+        """(P, 6) where each patch lies, in numbers of order one that mean the same in all geometries.
+
+        Its depth as a share of all layers and of how many; the distance of its first and its last cell from the axis,
+        ln(1 + r / 10 mm); and the direction of its middle, of length 1 for one cell and 0 for a whole ring.
+        """
+        places = self.geometry.places
+        if isinstance(self.geometry, Box):
+            x, y, _ = self.geometry.cells
+            step = self.geometry.size or (10.0, 10.0, 10.0)
+            eta, phi = ((places[:, i + 1] - (n - 1) / 2) * step[i] for i, n in enumerate((x, y)))
+        else:
+            eta, phi = self.geometry.centres[:, 0], self.geometry.centres[:, 1]
+        r, count = np.hypot(eta, phi), len(self.shapes)
+        rows = []
+        for row, layer in zip(self.voxels, self.layers, strict=True):
+            at = row[row >= 0]
+            safe = np.maximum(r[at], 1e-9)
+            ends = np.log1p(np.array([r[at].min(), r[at].max()]) / 10.0)
+            rows.append([(layer + 0.5) / count, 1 / count, *ends, (eta[at] / safe).mean(), (phi[at] / safe).mean()])
+        return np.array(rows)
 
     @property
     def schema(self) -> Schema:
@@ -112,8 +161,7 @@ class Patches:
     def cut_grid(self, grid: Tensor, batch: Batch) -> Batch:
         """As `cut`, for cells (B, V) in GeV; of `batch` only the collection `shower` is used."""
         grid = torch.where(grid >= max(self.threshold, torch.finfo(grid.dtype).tiny), grid, 0)
-        sizes = [layer.voxels for layer in self.geometry.layers]
-        energy = torch.stack([part.double().sum(1) for part in grid.split_with_sizes(sizes, 1)], 1)
+        energy = torch.stack([part.double().sum(1) for part in grid.split_with_sizes(self.sizes, 1)], 1)
         incident = batch.field("shower.energy").values.double()
         shares = shares_of(energy, incident)
         return self.lay_out(batch, energy.to(grid.dtype), shares.to(grid.dtype), self._taken(grid))
@@ -131,13 +179,13 @@ class Patches:
         """
         shower, count = batch.collections["shower"], len(batch)
         like = shower.values.new_full((), torch.nan)
-        shape = (count, len(self.geometry.layers))
+        shape = (count, len(self.shapes))
         energy, share = (like.expand(shape) if x is None else x for x in (energy, share))
-        place = torch.arange(shape[1]).to(like.dtype).expand(shape)
+        place = torch.arange(self.first_layer, self.first_layer + shape[1]).to(like.dtype).expand(shape)
         layer = torch.stack([place, energy, share], 2)
         if cells is None:
             cells = torch.where(torch.from_numpy(self.voxels >= 0), 0.0, like).expand(count, -1, -1)
-        which = torch.arange(len(self.layers)).to(like.dtype).expand(count, -1)
+        which = torch.arange(self.first, self.first + len(self.layers)).to(like.dtype).expand(count, -1)
         patch = torch.cat([torch.stack([which, energy[:, torch.from_numpy(self.layers)]], 2), cells], 2)
         rows = {n: Ragged.from_lengths(x.flatten(0, 1), torch.full((count,), x.shape[1]))
                 for n, x in (("layer", layer), ("patch", patch))}  # fmt: skip
@@ -164,8 +212,8 @@ class Patches:
         none remains, the largest takes all. A layer whose energy is below the threshold is empty.
         """
         grid, layer = self.grid(batch), batch.field("layer.energy").values.view(len(batch), -1)
-        sizes, settled = [la.voxels for la in self.geometry.layers], []
-        for part, energy in zip(grid.split_with_sizes(sizes, 1), layer.unbind(1), strict=True):
+        settled = []
+        for part, energy in zip(grid.split_with_sizes(self.sizes, 1), layer.unbind(1), strict=True):
             settled.append(_settled(part.double(), energy.double(), self.threshold))
         cells = torch.cat(settled, 1).to(grid.dtype)
         energy = torch.stack([part.sum(1) for part in settled], 1).to(grid.dtype)
@@ -176,6 +224,67 @@ class Patches:
         """(B, P, W) cells of patches, NaN for none."""
         taken = grid[:, torch.from_numpy(self.voxels.clip(0))]
         return torch.where(torch.from_numpy(self.voxels >= 0), taken, torch.nan)
+
+
+def together(many: Sequence[Patches]) -> tuple[Patches, ...]:
+    """Patches of several geometries, numbered one after the other, in rows of the same width.
+
+    Raises:
+        ValueError: If two geometries share a name.
+
+    Example:
+        >>> from lpm.physics.geometry import GEOMETRIES
+        >>> a, b = together([Patches(GEOMETRIES["1-photons"], 10, 4), Patches(GEOMETRIES["2"], 16, 3)])
+        >>> a.first, a.width, b.first, b.first_layer, b.width
+        (0, 48, 15, 5, 48)
+    """
+    if len({p.geometry.name for p in many}) < len(many):
+        raise ValueError(f"expected geometries of different names, got {[p.geometry.name for p in many]}")
+    out, first, layer = [], 0, 0
+    width = max(p.width for p in many)
+    for p in many:
+        out.append(replace(p, first=first, first_layer=layer, cells=width))
+        first, layer = first + len(p.voxels), layer + len(p.shapes)
+    return tuple(out)
+
+
+def cut_each(many: Sequence[Patches], batch: Batch) -> Batch:
+    """Cut showers of several geometries; which each has, `shower.geometry` says, or there is one only.
+
+    Raises:
+        ValueError: If showers do not say their geometry, or have one that was not named.
+    """
+    if len(many) == 1:
+        return many[0].cut(batch)
+    if "shower.geometry" not in batch.schema:
+        raise ValueError("the showers do not say which geometry they have; read them from files of the CaloChallenge")
+    labels = batch.schema.field("shower.geometry").labels
+    which, parts, done = batch.field("shower.geometry").values, list[Batch](), 0
+    place = torch.full((len(batch),), -1)
+    for p in many:
+        rows = (which == (labels.index(p.geometry.name) if p.geometry.name in labels else -1)).nonzero()[:, 0]
+        place[rows] = torch.arange(done, done + len(rows))
+        done += len(rows)
+        parts.append(p.cut(batch[rows]))
+    if len(batch) and int(place.min()) < 0:
+        raise ValueError(f"showers of other geometries than {', '.join(p.geometry.name for p in many)}; leave them out")
+    return Batch.cat(parts)[place]
+
+
+def with_shower(batch: Batch, names: Sequence[str]) -> Batch:
+    """The showers with the named fields of `shower`, NaN where nothing is known.
+
+    Example:
+        >>> from lpm.physics.geometry import Layer
+        >>> g = Geometry("g", (Layer(0, (0.0, 5.0), 1),))
+        >>> b = with_shower(cells_of(torch.ones(1, 1), g, {"energy": torch.ones(1)}), ["theta"])
+        >>> b.schema["shower"].names, bool(b.field("shower.theta").values.isnan().all())
+        (('energy', 'theta'), True)
+    """
+    for name in names:
+        if f"shower.{name}" not in batch.schema:
+            batch = batch.with_field("shower", SHOWER[name], torch.full((len(batch),), torch.nan))
+    return batch
 
 
 def shares_of(energy: Tensor, incident: Tensor) -> Tensor:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lpm.data.patches import Patches
-from lpm.data.showers import DATA_SETS
+from lpm.data.patches import Patches, together
+from lpm.data.showers import DATA_SETS, PARTICLES
 from lpm.model.backbone import BackboneConfig
 from lpm.model.heads import FlowConfig, NextTokenConfig
 from lpm.model.model import ModelConfig
+from lpm.physics.geometry import Box, Geometry
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
-from lpm.tokens import CellsConfig, ContinuousConfig, SharesConfig, Transform
+from lpm.tokens import CellsConfig, ContinuousConfig, SharesConfig, TokenizerConfig, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["PATCHES", "distilled", "flow", "patches_of"]
+__all__ = ["BOX", "PATCHES", "adapted", "distilled", "flow", "patches_of", "universal"]
 
 PATCHES = {"1-photons": (10, 4), "1-pions": (10, 5), "2": (16, 9), "3": (10, 18)}
 """Sectors and rings of a patch in each data set of the challenge."""
@@ -54,13 +55,13 @@ def flow(
         dataset: Name of the data set: `1-photons`, `1-pions`, `2` or `3`.
     """
     patches = patches_of(dataset)
-    layers = len(patches.geometry.layers)
+    layers = len(patches.shapes)
     model = ModelConfig(
         backbone=BackboneConfig.sized(size),
         tokenizers={
             "shower": ContinuousConfig(collection="shower", fields=(Transform(field="energy", form="log"),)),
             "layer": SharesConfig(collection="layer", places=layers, given="shower.energy"),
-            "patch": CellsConfig(patches=patches),
+            "patch": CellsConfig(patches=(patches,)),
         },
         heads={
             "energies": NextTokenConfig(of="layer", given=("shower",), typical=3.0 * layers),
@@ -76,6 +77,87 @@ def flow(
             steps=2000 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.999, valid_every=500, save_every=500,
         ),
     )  # fmt: skip
+
+
+def universal(
+    size: int = 4,
+    data: tuple[str, ...] = ("showers",),
+    valid: tuple[str, ...] = (),
+    datasets: tuple[str, ...] = ("1-photons", "1-pions", "2"),
+) -> RunConfig:
+    """One model of the showers of several particles in several geometries.
+
+    Args:
+        size: The dial.
+        data: Training files, of all of them.
+        valid: Validation files.
+        datasets: Names of data sets.
+    """
+    many = together([_alike(DATA_SETS[name].geometry, name, DATA_SETS[name].threshold) for name in datasets])
+    run = flow(size, data, valid, datasets[0])
+    model = replace(run.model, tokenizers=_tokenizers(many))
+    return replace(run, name="calorimeter.universal", model=model,
+                   text=f"Generator of calorimeter showers in {len(datasets)} geometries.")  # fmt: skip
+
+
+def adapted(
+    size: int = 4,
+    data: tuple[str, ...] = ("showers.hdf5",),
+    valid: tuple[str, ...] = (),
+    dataset: str = "3",
+    start: str = "runs/universal",
+) -> RunConfig:
+    """A `universal` model, fine-tuned to a geometry that it has not seen, with little data.
+
+    Args:
+        size: Must be that of the universal model.
+        data: Training files.
+        valid: Validation files.
+        dataset: Name of a data set, or `boxes` for 12 × 12 × 12 cells.
+        start: The run of the universal model.
+    """
+    run = flow(size, data, valid)
+    if dataset == "boxes":
+        patches = _alike(BOX, dataset, 1e-6)
+    else:
+        known = patches_of(dataset)
+        patches = _alike(known.geometry, dataset, known.threshold)
+    model = replace(run.model, tokenizers=_tokenizers((patches,)))
+    parts = ("tokenizers.shower", "prefix", "backbone", "time", "embeds.shower", "embeds.layer.net",
+             "embeds.patch.net", "embeds.patch.known", "heads")  # fmt: skip
+    return replace(
+        run, name="calorimeter.adapted", model=model, start=StartConfig(run=start, parts=parts),
+        train=replace(run.train, steps=250 * size, lr=run.train.lr / 3, warmup=50),
+        text=f"Generator of calorimeter showers, fine-tuned to the geometry {dataset}.",
+    )  # fmt: skip
+
+
+_ROOM = 50
+"""Cells of a patch, alike in all geometries that one model knows."""
+
+_ALIKE = {"1-photons": (10, 5), "1-pions": (10, 5), "2": (16, 3), "3": (25, 2), "boxes": (12, 4)}
+"""Sectors and rings of patches that fit into that room."""
+
+BOX = Box("12x12x12", (12, 12, 12))
+"""Cells of the public sample of Geant4 showers (lpm.data.io.boxes)."""
+
+
+def _alike(geometry: Geometry | Box, name: str, threshold: float) -> Patches:
+    return Patches(geometry, *_ALIKE[name], threshold, cells=_ROOM)
+
+
+def _tokenizers(many: tuple[Patches, ...]) -> dict[str, TokenizerConfig]:
+    """What comes in with all that may be known of it, layers and patches of several geometries."""
+    given = (
+        Transform(field="energy", form="log"), Transform(field="theta"), Transform(field="phi"),
+        Transform(field="particle", form="category"),
+    )  # fmt: skip
+    layers = sum(len(p.shapes) for p in many)
+    return {
+        "shower": ContinuousConfig(collection="shower", fields=given, classes=(len(PARTICLES),)),
+        "layer": SharesConfig(collection="layer", places=layers, given="shower.energy"),
+        "patch": CellsConfig(patches=many),
+    }
 
 
 def distilled(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lpm.data.batch import Batch
 from lpm.data.io import find_files, open_file
+from lpm.data.patches import Patches, cut_each, with_shower
 from lpm.data.schema import Schema
 from lpm.data.source import Source
 from lpm.model.heads import AdversaryConfig, ChooseConfig, ClassifyConfig, RegressConfig
@@ -145,11 +146,10 @@ def _prepare(
     for path in (*(w for w in _weights(model) if not flatten or w != flatten.to), *(flatten.paths if flatten else ())):
         if path not in schema:
             raise ValueError(f"{source}: has no {path}, by which events are weighed; it has {', '.join(schema.paths)}")
-    cut = [
-        t.patches for t in model.tokenizers.values() if isinstance(t, CellsConfig) and t.collection not in schema.names
-    ]
-    if cut:
-        return cut[0].cut
+    for t in model.tokenizers.values():
+        if isinstance(t, CellsConfig) and t.collection not in schema.names:
+            names = [f.field for f in getattr(model.tokenizers.get("shower"), "fields", ())]
+            return partial(_cut, t.patches, names)
     missing = {head: target for head, target in _targets(model).items() if target not in schema}
     if not missing:
         return None
@@ -158,6 +158,11 @@ def _prepare(
         return partial(observe, names=tuple(made))
     head, target = next((h, t) for h, t in missing.items() if t.removeprefix("jet.") not in SUBSTRUCTURE)
     raise ValueError(f"{source}: has no {target}, which head {head!r} is to learn; it has {', '.join(schema.paths)}")
+
+
+def _cut(many: tuple[Patches, ...], names: list[str], batch: Batch) -> Batch:
+    """Showers in patches, with all that the model is given of what comes in."""
+    return with_shower(cut_each(many, batch), names)
 
 
 def _flattened(

@@ -188,8 +188,12 @@ def _freeze(model: Model, start: StartConfig) -> None:
 def _fit_tokenizers(
     model: Model, config: RunConfig, data: Data, folder: Path, resume: bool, place: World, record: Record
 ) -> None:
-    """One pass over (at most 200,000) events, and for learned codes a training of their own."""
-    for name in model.tokenizers:
+    """One pass over (at most 200,000) events, and for learned codes a training of their own.
+
+    Tokenizers that came with the weights of another run stay as they are.
+    """
+    came = config.start.parts if config.start else ()
+    for name in (n for n in model.tokenizers if f"tokenizers.{n}" not in came):
         tokenizer = model.tokenizer(name)
         tokenizer.fit(_first(data.once(), 200_000))
         if isinstance(tokenizer, Quantised):

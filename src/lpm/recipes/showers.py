@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
-from lpm.data.io.showers import CaloChallengeReader
-from lpm.data.patches import Patches, energies_of
+from lpm.data.io import open_file
+from lpm.data.patches import Patches, energies_of, with_shower
 from lpm.data.schema import Collection, Schema
-from lpm.data.showers import DATA_SETS, SHOWER
+from lpm.data.showers import DATA_SETS, PARTICLES, SHOWER
 from lpm.model.conditional import fill
 from lpm.model.flow_sample import FlowSampleConfig
 from lpm.model.model import Model
+from lpm.physics.geometry import GEOMETRIES, Box, Geometry
 from lpm.sim.calorimeter import incident_energies
 from lpm.tokens import CellsConfig, Shares
 
-__all__ = ["energies_known", "incident", "makes_showers", "patches_in", "sample_showers"]
+__all__ = ["energies_known", "incident", "makes_showers", "patches_for", "patches_in", "sample_showers"]
 
 
 def makes_showers(model: Model) -> bool:
@@ -28,16 +29,23 @@ def makes_showers(model: Model) -> bool:
     return any(isinstance(t, CellsConfig) for t in model.config.tokenizers.values())
 
 
-def patches_in(model: Model) -> Patches:
+def patches_in(model: Model, geometry: str = "") -> Patches:
     """How the showers that a model makes are cut.
 
+    Args:
+        model: That makes them.
+        geometry: Name of a geometry; may be empty if the model knows one only.
+
     Raises:
-        ValueError: If it makes no showers.
+        ValueError: If it makes no showers, or not in that geometry.
     """
     found = [t.patches for t in model.config.tokenizers.values() if isinstance(t, CellsConfig)]
     if not found:
         raise ValueError("this model makes no showers; train one with lpm train calorimeter.flow")
-    return found[0]
+    names = [p.geometry.name for p in found[0]]
+    if geometry not in (names if geometry or len(names) > 1 else [""]):
+        raise ValueError(f"geometry {geometry!r}: this model makes showers of {', '.join(names)}; name one of them")
+    return found[0][names.index(geometry)] if geometry else found[0][0]
 
 
 def energies_known(model: Model) -> tuple[float, float]:
@@ -48,28 +56,30 @@ def energies_known(model: Model) -> tuple[float, float]:
     return low, high
 
 
-def incident(model: Model, n: int, *, like: Path | None = None, energies: str = "", seed: int = 0) -> Batch:
+def incident(
+    model: Model, n: int, *, geometry: str = "", like: Path | None = None, energies: str = "", seed: int = 0
+) -> Batch:
     """The particles that come in.
 
     Args:
         model: That makes the showers.
         n: Number of particles; fewer if a file has fewer.
+        geometry: Where they come in; may be empty if the model knows one only, or a file says it.
         like: A file of showers, whose particles are taken from the first on.
         energies: Energies in GeV in equal parts, by commas; if neither is said, they are those of the data set.
         seed: Of their order.
 
+    Returns:
+        What the model is given, `shower.energy` and the like; what is not known is NaN.
+
     Raises:
         ValueError: If both are said, the file has another binning, or an energy is no number above 0.
     """
-    geometry = patches_in(model).geometry
     if like is not None:
         if energies:
             raise ValueError("both --like and --energy say which particles come in; name one of them")
-        with CaloChallengeReader(like) as reader:
-            if reader.geometry != geometry:
-                raise ValueError(f"{like} has the binning {reader.geometry.name}, the model makes {geometry.name}; "
-                                 "name a file of that binning")  # fmt: skip
-            return reader.read(0, min(n, len(reader))).select(["shower.energy"])
+        return _as_in(model, n, geometry, like)
+    name = patches_in(model, geometry).geometry.name
     if energies:
         try:
             named = np.array([float(e) for e in energies.split(",")])
@@ -78,13 +88,36 @@ def incident(model: Model, n: int, *, like: Path | None = None, energies: str = 
         if not (np.isfinite(named) & (named > 0)).all():
             raise ValueError(f"energies {energies!r}: expected numbers of GeV above 0")
         values = np.resize(named, n)
-    elif geometry.name in DATA_SETS:
-        values = incident_energies(n, geometry.name, np.random.default_rng(seed))
+    elif name in DATA_SETS:
+        values = incident_energies(n, name, np.random.default_rng(seed))
     else:
-        raise ValueError(f"geometry {geometry.name} says no energies; name some with --energy, or a file with --like")
+        raise ValueError(f"geometry {name} says no energies; name some with --energy, or a file with --like")
     shower = Collection(name="shower", fields=(SHOWER["energy"],), single=True)
     rows = Ragged.single(torch.from_numpy(values).float()[:, None])
-    return Batch(Schema(name="showers", collections=(shower,)), {"shower": rows})
+    batch = Batch(Schema(name="showers", collections=(shower,)), {"shower": rows})
+    if name in DATA_SETS:
+        which = {"particle": PARTICLES.index(DATA_SETS[name].particle), "geometry": list(GEOMETRIES).index(name)}
+        for field, i in which.items():
+            batch = batch.with_field("shower", SHOWER[field], torch.full((n,), float(i)))
+    return with_shower(batch, _given(model))
+
+
+def _as_in(model: Model, n: int, geometry: str, like: Path) -> Batch:
+    with open_file(like) as reader:
+        binning = getattr(reader, "geometry", None)
+        if not isinstance(binning, Geometry | Box):
+            raise ValueError(f"{like}: holds no showers in cells; name a file of the CaloChallenge's form")
+        patches = patches_in(model, geometry or (binning.name if len(_cut(model)) > 1 else ""))
+        if binning != patches.geometry:
+            raise ValueError(f"{like} has the binning {binning.name}, the model makes {patches.geometry.name}; "
+                             "name a file of that binning")  # fmt: skip
+        paths = [path for path in reader.schema.paths if path.startswith("shower.") and path != "shower.total"]
+        return with_shower(reader.read(0, min(n, len(reader))).select(paths), _given(model))
+
+
+def _given(model: Model) -> tuple[str, ...]:
+    """Fields of `shower` that the model is given."""
+    return tuple(path.partition(".")[2] for path in model.tokenizer("shower").paths)
 
 
 def sample_showers(
@@ -96,7 +129,7 @@ def sample_showers(
 
     Args:
         model: That makes showers: with heads `energies` and `cells`.
-        given: What comes in: `shower.energy` and whatever else the model was given in training.
+        given: What comes in, all into one geometry, as `incident` gives it.
         config: How to follow the flow, if there is one; None for what it was made for.
         batch: Showers made at a time.
         seed: The same seed and configuration give the same showers.
@@ -108,7 +141,7 @@ def sample_showers(
     Raises:
         ValueError: If the model makes no showers, or its training has diverged.
     """
-    patches = patches_in(model)
+    patches = patches_for(model, given)
     low, high = energies_known(model)
     generator = torch.Generator().manual_seed(seed)
     was_training = model.training
@@ -126,6 +159,21 @@ def sample_showers(
             yield made.with_field("shower", SHOWER["extrapolated"], beyond.to(energy_B.dtype))
     finally:
         model.train(was_training)
+
+
+def patches_for(model: Model, given: Batch) -> Patches:
+    """The patches of the geometry that showers are to be made in."""
+    if len(_cut(model)) == 1:
+        return patches_in(model)
+    field = given.schema.field("shower.geometry")
+    which = set(given.field("shower.geometry").values.tolist())
+    if len(which) != 1:
+        raise ValueError("showers are made in one geometry at a time; sort the particles by theirs")
+    return patches_in(model, field.labels[int(which.pop())])
+
+
+def _cut(model: Model) -> tuple[Patches, ...]:
+    return next(t.patches for t in model.config.tokenizers.values() if isinstance(t, CellsConfig))
 
 
 def _by_shower(batch: Batch, path: str) -> Tensor:

@@ -189,13 +189,17 @@ class Continuous(Tokenizer):
     def decode(self, tokens: Tokens, generator: torch.Generator | None = None) -> Ragged:
         """Values (T, fields); exact up to rounding and clipping."""
         assert tokens.features is not None
+        return Ragged(self.inverted(tokens.features), tokens.offsets)
+
+    def inverted(self, features: Tensor) -> Tensor:
+        """Values (T, fields) of features (T, width)."""
         columns, at = [], 0
         for i, (t, size) in enumerate(zip(self.config.fields, self.sizes, strict=True)):
-            x = tokens.features[:, at : at + size]
+            x = features[:, at : at + size]
             at += size
             if t.form == "category":
                 columns.append(x.argmax(1).to(x.dtype))
             else:
                 x = x[:, 0].clamp(-self.config.clip, self.config.clip)  # generated features may lie beyond
                 columns.append(t.inverse(x * self.std[i] + self.mean[i]))
-        return Ragged(torch.stack(columns, 1), tokens.offsets)
+        return torch.stack(columns, 1)

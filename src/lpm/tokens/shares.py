@@ -104,9 +104,9 @@ class Shares(Tokenizer):
             values = torch.cat(parts).double().sort().values if parts else torch.zeros(0)
             if len(values):
                 at = steps * (len(values) - 1)
-                low, part = at.floor().long(), at.frac()
-                high = (low + 1).clamp_max(len(values) - 1)
-                self.edges[p] = (values[low] * (1 - part) + values[high] * part).to(self.edges.dtype)
+                before, part = at.floor().long(), at.frac()
+                after = (before + 1).clamp_max(len(values) - 1)
+                self.edges[p] = (values[before] * (1 - part) + values[after] * part).to(self.edges.dtype)
         return self
 
     def _rows(self, batch: Batch) -> tuple[Tensor, Tensor]:

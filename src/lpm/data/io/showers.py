@@ -23,7 +23,7 @@ from lpm.data.io.base import OnBad, Reader
 from lpm.data.io.hdf5 import Hdf5Reader
 from lpm.data.schema import Schema
 from lpm.data.showers import DATA_SETS, PARTICLES, cells_of, grid_of, points_schema, showers_schema
-from lpm.physics.geometry import GEOMETRIES, Geometry, geometry_of, read_binning
+from lpm.physics.geometry import GEOMETRIES, Box, Geometry, geometry_of, read_binning
 from lpm.records.files import atomic_file
 
 __all__ = ["CaloChallengeReader", "FastCaloSimReader", "named_geometry", "write_showers"]
@@ -168,7 +168,7 @@ class CaloChallengeReader(Hdf5Reader):
 
 
 def write_showers(
-    path: str | Path, batches: Iterable[Batch], geometry: Geometry, attributes: Mapping[str, str] | None = None
+    path: str | Path, batches: Iterable[Batch], geometry: Geometry | Box, attributes: Mapping[str, str] | None = None
 ) -> int:
     """Write showers in the form of the CaloChallenge. Only a whole file appears under `path`.
 
