@@ -52,7 +52,9 @@ ROWS = {
     "simulation": "simulation",
     "flow": "flow of patches",
     "distilled": "the same, 4 steps",
+    "layers": "flows from layer to layer",
     "coupling": "coupling flow on voxels",
+    "codes": "codes of patches, one by one",
     "adversarial": "adversarial",
     "autoencoder": "variational autoencoder",
 }

@@ -3,22 +3,23 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
 from lpm.data.batch import Batch
-from lpm.data.patches import Patches
+from lpm.data.patches import Patches, together
 from lpm.data.showers import cells_of
 from lpm.model import checkpoint
 from lpm.model.backbone import BackboneConfig
 from lpm.model.conditional import Draws, fill
-from lpm.model.heads import HEADS, AutoencodeConfig, CoupleConfig, HeadConfig, RivalConfig
+from lpm.model.heads import HEADS, AutoencodeConfig, CascadeConfig, CoupleConfig, HeadConfig, RivalConfig, SpellConfig
 from lpm.model.heads.dense import DenseHead
 from lpm.model.heads.spline import parameters_of, spline
 from lpm.model.model import Model, ModelConfig
-from lpm.physics.geometry import Geometry, Layer
+from lpm.physics.geometry import GEOMETRIES, Geometry, Layer
 from lpm.tokens import CellsConfig, ContinuousConfig, SharesConfig, Transform
 
 RINGS = (0.0, 5.0, 9.0, 12.0)
@@ -28,7 +29,9 @@ GIVEN = ("shower", "layer")
 OF: dict[str, HeadConfig] = {
     "autoencode": AutoencodeConfig(of="patch", given=GIVEN, latent=3, hidden=32, depth=1),
     "couple": CoupleConfig(of="patch", given=GIVEN, couplings=4, hidden=32, bins=4),
+    "cascade": CascadeConfig(of="patch", given=GIVEN, couplings=4, hidden=8, planes=8, memory=2, bins=4),
     "rival": RivalConfig(of="patch", given=GIVEN, noise=16, hidden=32, depth=1),
+    "spell": SpellConfig(of="patch", given=GIVEN, codes=2, vectors=16, hidden=32),
 }
 Toys = Callable[..., Batch]
 
@@ -52,7 +55,7 @@ def config(head: HeadConfig) -> ModelConfig:
         tokenizers={
             "shower": ContinuousConfig(collection="shower", fields=(Transform(field="energy", form="log"),)),
             "layer": SharesConfig(collection="layer", places=3, bins=8),
-            "patch": CellsConfig(patches=PATCHES),
+            "patch": CellsConfig(patches=together((PATCHES,))),
         },
         heads={"cells": head},
     )
@@ -180,7 +183,7 @@ def fitted(head: HeadConfig, steps: int, n: int, rate: float = 1e-2) -> tuple[Mo
     return model, history
 
 
-@pytest.mark.parametrize("name", ["autoencode", "couple"])
+@pytest.mark.parametrize("name", ["autoencode", "couple", "cascade"])
 def test_a_likelihood_overfits_eight_showers(name: str) -> None:
     _, history = fitted(OF[name], 40, 8)
     assert history[-1] < history[0] - 0.5
@@ -227,6 +230,55 @@ def test_the_determinant_is_that_of_the_jacobian() -> None:
     torch.testing.assert_close(logs[0], torch.linalg.slogdet(jacobian)[1], atol=1e-5, rtol=1e-5)
 
 
+def test_flows_from_layer_to_layer_are_invertible_and_know_their_determinant() -> None:
+    head = build(OF["cascade"]).head("cells").double()
+    x, real = dense(build(OF["cascade"]), showers())
+    x, said = x[:, 2:14].double(), torch.randn(64, 8).double()
+    planes, flow = torch.randn(64, 2, 4, 3).double(), head.flows[1]
+    with torch.no_grad():
+        y, log = flow(x, real[:, 2:14], planes, said)
+        back, log_back = flow(y, real[:, 2:14], planes, said, inverse=True)
+    torch.testing.assert_close(back, x, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(log_back, -log, atol=1e-6, rtol=1e-6)
+    one = (real[:1, 2:14], planes[:1], said[:1])
+    jacobian = torch.autograd.functional.jacobian(lambda row: flow(row[None], *one)[0][0], x[0])
+    torch.testing.assert_close(log[0], torch.linalg.slogdet(jacobian)[1], atol=1e-6, rtol=1e-6)
+
+
+def test_a_shower_turned_by_two_sectors_is_as_likely() -> None:
+    """The angle has no beginning; a chequerboard and every other ring are the same after two sectors."""
+    flow = build(OF["cascade"]).head("cells").flows[1]
+    x, planes, said = torch.randn(5, 4, 3), torch.randn(5, 2, 4, 3), torch.randn(5, 8)
+    real = torch.ones(5, 12, dtype=torch.bool)
+    y, log = flow(x.flatten(1), real, planes, said)
+    turned, log_turned = flow(x.roll(2, 1).flatten(1), real, planes.roll(2, 2), said)
+    torch.testing.assert_close(turned.view(5, 4, 3), y.view(5, 4, 3).roll(2, 1))
+    torch.testing.assert_close(log_turned, log)
+
+
+def test_a_layer_depends_on_those_before_it_only() -> None:
+    model = build(OF["cascade"], moved=0.3)
+    head, batch = model.head("cells"), showers()
+    x, real = dense(model, batch)
+    context = torch.randn(64, head.size)
+
+    def noised(first: int) -> torch.Tensor:
+        """How the loss of all layers reacts to a change of one."""
+        other = x.clone()
+        other[:, first : first + 2] += 0.5
+        sizes = torch.tensor([0, 2, 14, 26])
+        out = []
+        for a, b in pairwise(sizes.tolist()):
+            only = real & (torch.arange(26) >= a) & (torch.arange(26) < b)
+            with torch.no_grad():
+                out.append((head.miss(other, only, context) - head.miss(x, only, context)).abs().max())
+        return torch.stack(out) > 1e-6
+
+    assert noised(0).tolist() == [True, True, True]
+    assert noised(2).tolist() == [False, True, True]
+    assert noised(14).tolist() == [False, False, True]
+
+
 @pytest.mark.parametrize("inverse", [False, True])
 def test_splines_are_monotonic_and_know_their_slope(inverse: bool) -> None:
     g = torch.Generator().manual_seed(0)
@@ -249,12 +301,59 @@ def test_patches_that_are_not_cells_are_refused() -> None:
         Model(replace(wrong, tokenizers={**wrong.tokenizers, "patch": plain}), showers().schema)
 
 
+def test_codes_tell_more_the_longer_the_books_follow_the_data() -> None:
+    head = build(OF["spell"]).head("cells")
+    rows = torch.randn(300, 1) + 0.1 * torch.randn(300, 6)
+    real = torch.arange(6).expand(300, 6) < 4
+    rows = rows * real
+
+    def left() -> float:
+        codes, told = head.books.spell(rows, real)
+        torch.testing.assert_close(head.books.read(codes, real), told)
+        return float((rows - told).square().sum() / real.sum())
+
+    errors = [left()]
+    for _ in range(30):
+        head.books.follow(rows, real)
+        errors.append(left())
+    assert errors[-1] < min(0.03, 0.5 * errors[1])
+    assert errors[1] < 0.3 * errors[0]
+    assert len(head.books.spell(rows, real)[0].unique(dim=0)) > 40
+    before = head.books.vectors.clone()
+    head.books.follow(rows[:0], real[:0])
+    assert torch.equal(head.books.vectors, before)
+
+
+def test_books_follow_in_training_only() -> None:
+    model = build(OF["spell"])
+    books = model.head("cells").books
+    before = books.vectors.clone()
+    model.eval()(showers())
+    with torch.no_grad():
+        model.train()(showers())
+    assert torch.equal(books.vectors, before)
+    model(showers())
+    assert not torch.equal(books.vectors, before)
+
+
+def test_several_geometries_are_refused() -> None:
+    many = together((PATCHES, Patches(GEOMETRIES["1-photons"], 2, 3, threshold=1e-3)))
+    wrong = config(OF["couple"])
+    with pytest.raises(ValueError, match="those of one geometry, got 2"):
+        Model(replace(wrong, tokenizers={**wrong.tokenizers, "patch": CellsConfig(patches=many)}), showers().schema)
+
+
 @pytest.mark.parametrize("change", [{"couplings": 3}, {"hidden": 0}, {"bins": 1}, {"reach": 0.0}])
 def test_couplings_that_make_no_sense_are_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="even number"):
-        replace(OF["couple"], **change)
+    for name in ("couple", "cascade"):
+        with pytest.raises(ValueError, match="even number"):
+            replace(OF[name], **change)
 
 
-def test_an_autoencoder_without_size_is_refused() -> None:
+def test_networks_without_size_are_refused() -> None:
     with pytest.raises(ValueError, match="latent, hidden, beta > 0"):
         replace(OF["autoencode"], latent=0)
+    with pytest.raises(ValueError, match="noise, hidden, penalty > 0"):
+        replace(OF["rival"], penalty=0.0)
+    with pytest.raises(ValueError, match="vectors > 1"):
+        replace(OF["spell"], vectors=1)

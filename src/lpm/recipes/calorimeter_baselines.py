@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lpm.model.backbone import BackboneConfig
-from lpm.model.heads import AutoencodeConfig, CoupleConfig, HeadConfig, RivalConfig
+from lpm.model.heads import AutoencodeConfig, CascadeConfig, CoupleConfig, HeadConfig, RivalConfig, SpellConfig
 from lpm.recipes.base import RunConfig
 from lpm.recipes.calorimeter import flow
 from lpm.train.loop import TrainConfig
 
-__all__ = ["adversarial", "autoencoder", "coupling"]
+__all__ = ["adversarial", "autoencoder", "codes", "coupling", "layers"]
 
 GIVEN = ("shower", "layer")
 """What the backbone reads."""
@@ -73,6 +73,44 @@ def adversarial(
     head = RivalConfig(of="patch", given=GIVEN, hidden=64 * size, noise=16 * size)
     run = _with(size, flow(size, data, valid, dataset), "adversarial", "by a generator and its critic", head)
     return replace(run, train=replace(run.train, betas=(0.0, 0.99), lr=1e-3))
+
+
+def layers(
+    size: int = 4,
+    data: tuple[str, ...] = ("showers.hdf5",),
+    valid: tuple[str, ...] = (),
+    dataset: str = "1-photons",
+) -> RunConfig:
+    """Convolutional flows from layer to layer, as L2LFlows (arXiv 2405.20407).
+
+    Args:
+        size: The dial.
+        data: Training files.
+        valid: Validation files.
+        dataset: As for `autoencoder`.
+    """
+    head = CascadeConfig(of="patch", given=GIVEN, hidden=8 * size, planes=4 * size, couplings=2 * size)
+    run = _with(size, flow(size, data, valid, dataset), "layers", "by flows from layer to layer", head)
+    # Planes of all layers at once fill the memory.
+    return replace(run, data=replace(run.data, most=128 if dataset.startswith("1") else 8))
+
+
+def codes(
+    size: int = 4,
+    data: tuple[str, ...] = ("showers.hdf5",),
+    valid: tuple[str, ...] = (),
+    dataset: str = "1-photons",
+) -> RunConfig:
+    """Codes of patches, told one after the other, as Calo-VQ (arXiv 2405.06605) in kind.
+
+    Args:
+        size: The dial.
+        data: Training files.
+        valid: Validation files.
+        dataset: As for `autoencoder`.
+    """
+    head = SpellConfig(of="patch", given=GIVEN, hidden=32 * size, codes=size)
+    return _with(size, flow(size, data, valid, dataset), "codes", "in codes of patches, one after the other", head)
 
 
 def _with(size: int, run: RunConfig, name: str, how: str, head: HeadConfig) -> RunConfig:

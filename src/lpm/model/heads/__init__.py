@@ -5,6 +5,7 @@ from __future__ import annotations
 from lpm.model.heads.adversary import Adversary, AdversaryConfig
 from lpm.model.heads.autoencode import Autoencode, AutoencodeConfig
 from lpm.model.heads.base import Head
+from lpm.model.heads.cascade import Cascade, CascadeConfig
 from lpm.model.heads.choose import Choose, ChooseConfig
 from lpm.model.heads.classify import Classify, ClassifyConfig
 from lpm.model.heads.couple import Couple, CoupleConfig
@@ -13,6 +14,7 @@ from lpm.model.heads.flow import Flow, FlowConfig
 from lpm.model.heads.next_token import NextToken, NextTokenConfig
 from lpm.model.heads.regress import Regress, RegressConfig
 from lpm.model.heads.rival import Rival, RivalConfig
+from lpm.model.heads.spell import Spell, SpellConfig
 from lpm.model.heads.unmask import Unmask, UnmaskConfig
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "AdversaryConfig",
     "Autoencode",
     "AutoencodeConfig",
+    "Cascade",
+    "CascadeConfig",
     "Choose",
     "ChooseConfig",
     "Classify",
@@ -39,18 +43,20 @@ __all__ = [
     "RegressConfig",
     "Rival",
     "RivalConfig",
+    "Spell",
+    "SpellConfig",
     "Unmask",
     "UnmaskConfig",
 ]
 
 HeadConfig = (
     ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig | FlowConfig | AdversaryConfig | ChooseConfig
-    | AutoencodeConfig | CoupleConfig | RivalConfig | DensityConfig
+    | AutoencodeConfig | CascadeConfig | CoupleConfig | RivalConfig | SpellConfig | DensityConfig
 )  # fmt: skip
 
 HEADS = {
     "classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask, "flow": Flow,
     "adversary": Adversary, "choose": Choose, "autoencode": Autoencode, "couple": Couple,
-    "rival": Rival, "density": Density,
+    "cascade": Cascade, "rival": Rival, "spell": Spell, "density": Density,
 }  # fmt: skip
 """All heads by name, for tests and documentation."""

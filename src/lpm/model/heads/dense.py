@@ -68,20 +68,24 @@ class DenseHead(Head):
         tokenizer: Of the patches.
 
     Raises:
-        ValueError: If the tokenizer does not make features of the cells of a geometry.
+        ValueError: If the tokenizer does not make features of the cells of one geometry.
     """
 
     def __init__(self, of: str, given: tuple[str, ...], width: int, tokenizer: Tokenizer) -> None:
         super().__init__()
         if not isinstance(tokenizer, Cells):
             raise ValueError(f"{of}: expected the tokenizer of cells of a geometry, got {type(tokenizer).__name__}")
+        patches, *more = tokenizer.config.patches
+        if more:
+            raise ValueError(f"{of}: all voxels at once are those of one geometry, got {1 + len(more)}; "
+                             "for several, use a flow of patches")  # fmt: skip
         self.of, self.view = of, View(only=given, beside=(of,))
-        voxels, layers = tokenizer.config.patches.voxels, tokenizer.config.patches.layers
-        self.patches, self.cells, self.geometry = *voxels.shape, tokenizer.config.patches.geometry
-        self.voxels, self.size = self.geometry.voxels, width + 2 * len(self.geometry.layers)
-        column = np.zeros(self.voxels, dtype=np.int64)
-        column[voxels[voxels >= 0]] = np.flatnonzero(voxels.reshape(-1) >= 0)
-        first = np.unique(layers, return_index=True)[1]
+        self.patches, self.cells = patches.voxels.shape
+        self.shapes, self.sizes = patches.shapes, patches.sizes
+        self.voxels, self.size = sum(self.sizes), width + 2 * len(self.sizes)
+        real, column = patches.voxels >= 0, np.zeros(self.voxels, dtype=np.int64)
+        column[patches.voxels[real]] = np.flatnonzero(real)
+        first = np.unique(patches.layers, return_index=True)[1]
         self.column: Tensor
         self.first: Tensor
         self.register_buffer("column", torch.from_numpy(column), persistent=False)
@@ -115,7 +119,7 @@ class DenseHead(Head):
     def context(self, hidden: Hidden, tokens: Tokens) -> Float[Tensor, "B C"]:
         """What is given: the state of the event token and the energies of the layers."""
         assert tokens.known is not None
-        known_BLK = self._all(tokens.known, tokens)[:, self.first]
+        known_BLK = self._all(tokens.known[:, :2], tokens)[:, self.first]  # the rest is where they lie
         return torch.cat([hidden.event.float(), known_BLK.flatten(1)], 1)
 
     def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
