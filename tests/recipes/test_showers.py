@@ -17,7 +17,7 @@ from lpm.recipes import RECIPES
 from lpm.recipes.calorimeter import patches_of
 from lpm.recipes.execute import execute
 from lpm.recipes.jets import tiny
-from lpm.recipes.showers import energies_known, incident, makes_showers, sample_showers
+from lpm.recipes.showers import energies_known, incident, makes_showers, patches_for, sample_showers
 from lpm.sim.calorimeter_production import produce_showers
 
 THRESHOLD = 1e-3
@@ -152,3 +152,42 @@ def test_cut_showers_can_be_kept_on_disk(files, tmp_path):
     write_batches(tmp_path / "cut.parquet", [batch], schema=batch.schema, provenance={})
     config = tiny(RECIPES["calorimeter.flow"](size=2, data=(str(tmp_path / "cut.parquet"),)))
     assert makes_showers(execute(config, tmp_path / "run", device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def universal(files):
+    produce_showers(100, files / "pions.hdf5", card="1-pions", seed=1)
+    data = (str(files / "train.hdf5"), str(files / "pions.hdf5"))
+    config = tiny(RECIPES["calorimeter.universal"](size=2, data=data, datasets=("1-photons", "1-pions")))
+    execute(config, files / "universal", device="cpu")
+    return files / "universal"
+
+
+def test_one_model_of_several_geometries(universal, files, tmp_path):
+    model = load(universal)
+    for name, voxels in (("1-photons", 368), ("1-pions", 533)):
+        given = incident(model, 10, geometry=name, energies="4")
+        (batch,) = sample_showers(model, given)
+        patches = patches_for(model, given)
+        assert patches.grid(batch).shape == (10, voxels)
+        assert set(given.field("shower.particle").values.tolist()) == {float(name == "1-pions") * 3}
+    like = lpm_generate(universal, tmp_path / "o.hdf5", "-n", 5, "--like", files / "pions.hdf5")
+    assert like.exit_code == 0, like.exception
+    unsaid = lpm_generate(universal, tmp_path / "p.hdf5", "-n", 5)
+    assert "this model makes showers of 1-photons, 1-pions; name one of them" in str(unsaid.exception)
+
+
+def test_fine_tuned_to_showers_of_geant4_in_boxes(universal, shared_data, tmp_path):
+    """Body and heads of the universal model; the geometry, its places and their constants are new."""
+    path = shared_data / "calorimeter" / "geant4_em_showers_1000.root"
+    config = tiny(RECIPES["calorimeter.adapted"](size=2, data=(str(path),), dataset="boxes", start=str(universal)))
+    model, body = execute(config, tmp_path / "run", device="cpu"), load(universal)
+    assert torch.equal(model.tokenizer("shower").mean, body.tokenizer("shower").mean)
+    assert model.embeds["patch"].place.weight.shape == (36, 32)
+    result = lpm_generate(tmp_path / "run", tmp_path / "o.hdf5", "-n", 12, "--like", path)
+    assert result.exit_code == 0, result.exception
+    with h5py.File(tmp_path / "o.hdf5") as file:
+        showers = file["showers"][:]
+        assert showers.shape == (12, 1728)
+        assert showers.min() >= 0
+        assert np.isfinite(showers).all()
