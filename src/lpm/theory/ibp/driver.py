@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from heapq import heappop, heappush
 from pathlib import Path
 
 import torch
@@ -22,13 +24,12 @@ from lpm.model.checkpoint import load
 from lpm.records.config import to_dict
 from lpm.records.hashing import hash_json
 from lpm.theory.ibp.family import Family, Index, show
-from lpm.theory.ibp.laporta import weight
 from lpm.theory.ibp.learned import BeamConfig, Lowered, Lowering
-from lpm.theory.ibp.paths import substitute
+from lpm.theory.ibp.paths import masters, substitute
 from lpm.theory.ibp.sectors import sector_of
-from lpm.theory.ibp.steps import Row
+from lpm.theory.ibp.steps import Row, weight
 
-__all__ = ["Memo", "Work", "reduce"]
+__all__ = ["Answer", "Memo", "Work", "peak_memory", "reduce"]
 
 AHEAD = 2
 """Integrals handed to each worker, so that it never waits."""
@@ -44,6 +45,7 @@ class Work:
         prime: The modulus.
         policy: Folder of a trained policy.
         config: How widely to search.
+        masters: The integrals to end at, if they are at hand: finding them takes compiled code and its memory.
     """
 
     family: Family
@@ -51,6 +53,7 @@ class Work:
     prime: int
     policy: Path
     config: BeamConfig = field(default_factory=BeamConfig)
+    masters: frozenset[Index] | None = None
 
     @property
     def name(self) -> str:
@@ -62,7 +65,8 @@ class Work:
 def lowering(work: Work) -> Lowering:
     """Ready to lower integrals; one for each process."""
     torch.set_num_threads(1)
-    return Lowering(work.family, dict(work.point), work.prime, load(work.policy), work.config)
+    known = work.masters or masters(work.family, dict(work.point))
+    return Lowering(work.family, dict(work.point), work.prime, load(work.policy), work.config, known)
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,36 @@ class Answer:
     Args:
         lowered: The integral in simpler ones.
         peak: Most memory that the worker ever held, bytes.
+        seconds: Processor time that it took.
     """
 
     lowered: Lowered
     peak: int
+    seconds: float
 
 
 def lower(work: Work, index: Index) -> Answer:
     """Lower one integral: what a worker is called with."""
-    out = lowering(work)(index)
+    here, begun = lowering(work), time.process_time()
+    out = here(index)
+    return Answer(out, peak_memory(), time.process_time() - begun)
+
+
+def peak_memory() -> int:
+    """Most bytes that this process ever held.
+
+    Linux hands the maximum that `getrusage` knows from parent to child; what the kernel says of the process is its own.
+
+    Example:
+        >>> peak_memory() > 10**6
+        True
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text(encoding="ascii").splitlines() if x.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
-    return Answer(out, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 class Memo:
@@ -161,7 +184,9 @@ def reduce(
     for index in terms:
         work.family.check(index)
     seen = {i for i in terms if not here.done(i)}
-    left = sorted(seen, key=weight)
+    left = _Left()
+    for index in seen:
+        left.push(index)
 
     def take(index: Index, answer: Answer | None) -> None:
         if answer is not None:
@@ -170,16 +195,32 @@ def reduce(
         for i in memo.known[index]:
             if i not in seen and not here.done(i):
                 seen.add(i)
-                left.append(i)
+                left.push(i)
 
     with open_crew(Farm(workers=workers, ahead=AHEAD), Path()) as crew:
-        _lowered(work, left, crew, memo, take)
+        _lowered(work if workers == 1 else replace(work, masters=here.masters), left, crew, memo, take)
     return _collected(terms, seen, memo.known, here)
 
 
-def _lowered(
-    work: Work, left: list[Index], crew: Crew, memo: Memo, take: Callable[[Index, Answer | None], None]
-) -> None:
+class _Left:
+    """Integrals that are to be lowered, the most complex first: sector by sector, so that workers meet neighbours."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[tuple[int, ...], Index]] = []
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def push(self, index: Index) -> None:
+        """One more."""
+        heappush(self._heap, (tuple(-x for x in weight(index)), index))
+
+    def pop(self) -> Index:
+        """The most complex one, taken away."""
+        return heappop(self._heap)[1]
+
+
+def _lowered(work: Work, left: _Left, crew: Crew, memo: Memo, take: Callable[[Index, Answer | None], None]) -> None:
     """All that is left, by a crew; what is found of one may add to what is left."""
     flying: dict[Future[Answer], Index] = {}
     while left or flying:

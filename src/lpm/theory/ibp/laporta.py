@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lpm.theory.ibp.family import Family, Index, show
 from lpm.theory.ibp.identities import Identity, Point, identities
 from lpm.theory.ibp.sectors import live_sectors, sector_of, subsectors
+from lpm.theory.ibp.steps import weight
 from lpm.theory.modular import check_prime
 from lpm.theory.sparse import Rows, Solved, check, solve
 
@@ -59,16 +60,6 @@ def seeds_for(targets: Iterable[Index], dots: int = 0, rank: int = 0) -> Seeds:
     # One power more than asked for: identities that raise an index often lower another.
     return Seeds(sectors=tuple(sorted({sector_of(t) for t in targets})), dots=max(high, 1) + dots,
                  rank=low + 1 + rank)  # fmt: skip
-
-
-def weight(index: Index) -> tuple[int, ...]:
-    """How complex an integral is; the masters are the simplest ones.
-
-    Example:
-        >>> weight((1, 0, 1, 0, 2, 1, 0)) > weight((1, -1, 1, 0, 1, 1, 0)) > weight((1, 0, 1, 0, 1, 1, 0))
-        True
-    """
-    return tuple(_keys(np.array([index], dtype=np.int64))[0].tolist())
 
 
 class Reducer:

@@ -3,25 +3,27 @@
 As in SAILIR (arXiv 2604.05034), one call lowers one integral by one level, so that memory does not grow with how
 complex the integrals are: a system of equations is never written down. There, the beam keeps the states whose integrals
 are the simplest. Here it keeps those that the policy thinks the most probable, and it begins narrow: a way often leads
-through more complex integrals before it comes down, and a policy that has seen solved integrals knows that.
+through more complex integrals before it comes down, and a policy that has seen solved integrals knows that. Integrals
+that were solved on the way to others are put in where they turn up (`lpm.theory.ibp.found`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lpm.model.model import Model
 from lpm.theory.ibp.family import Family, Index, show
+from lpm.theory.ibp.found import Found
 from lpm.theory.ibp.identities import Point
-from lpm.theory.ibp.paths import State, masters, solve, substitute
+from lpm.theory.ibp.paths import State, masters, substitute
 from lpm.theory.ibp.policy import batch_of, options
 from lpm.theory.ibp.sectors import live_sectors, sector_of
 from lpm.theory.ibp.steps import Row, Sector, Step, heavy, level
 
-__all__ = ["BeamConfig", "Lowered", "Lowering", "certified"]
+__all__ = ["BeamConfig", "Lowered", "Lowering"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,21 +32,33 @@ class BeamConfig:
 
     Args:
         beam: States that are kept in each round, at most: a narrow beam is tried first, then wider ones.
-        tried: Steps of each state that are tried, the most probable ones.
+        tried: Steps of each state that are followed, the most probable ones.
         depth: Most steps.
+        ranked: Steps of each state that the policy sees, those that bring in the fewest new integrals.
+        known: Solved integrals that are remembered of a sector.
     """
 
     beam: int = 32
     tried: int = 4
     depth: int = 100
+    ranked: int = 200
+    known: int = 300
 
     def __post_init__(self) -> None:
-        if min(self.beam, self.tried, self.depth) < 1:
-            raise ValueError(f"expected beam, tried and depth of at least 1, got {self}")
+        if min(self.beam, self.tried, self.depth, self.ranked) < 1 or self.known < 0:
+            raise ValueError(
+                f"expected beam, tried, depth and ranked of at least 1 and known of at least 0, got {self}"
+            )
 
 
-NARROW = 4
+NARROW = 1
 """The beam that is tried first."""
+
+VAIN = 6
+"""Steps that are looked at for each that is followed: many say nothing new once much is known."""
+
+SECTORS = 2
+"""Sectors of which anything is remembered. Integrals are lowered sector by sector."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +70,30 @@ class _Place:
     chance: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Move:
+    """A step from a place of the beam: what the target equals by it, and the terms that this leaves."""
+
+    place: _Place
+    step: Step
+    chance: float
+    found: Row
+    terms: Row
+
+    def place_after(self, target: Index) -> _Place:
+        """Where it leads."""
+        s = self.place.state
+        state = State(s.sector, self.terms, s.kept(self.found), target, s.used | {self.step})
+        return _Place(state, (*self.place.way, self.step), self.chance)
+
+
 @dataclass(frozen=True)
 class Lowered:
     """An integral in terms of simpler ones.
 
     Args:
         terms: They, of this sector and of those with fewer lines.
-        steps: The identities that were used, in order.
+        steps: The identities that were used, in order, besides those by which others were lowered before.
         looked: States that were looked at.
     """
 
@@ -80,23 +111,30 @@ class Lowering:
         prime: The modulus.
         model: The policy: ranks the rows of `lpm.theory.ibp.policy`.
         config: How widely to search.
+        known: The masters; looked for if absent.
     """
 
     def __init__(
-        self, family: Family, point: Point, prime: int, model: Model, config: BeamConfig | None = None
-    ) -> None:
+        self, family: Family, point: Point, prime: int, model: Model, config: BeamConfig | None = None,
+        known: frozenset[Index] | None = None,
+    ) -> None:  # fmt: skip
         self.family, self.point, self.prime = family, point, prime
         self.model, self.config = model.eval(), config or BeamConfig()
-        self.masters = masters(family, point)
+        self.masters = known or masters(family, point)
         self.live = frozenset(live_sectors(family))
-        self._sectors: dict[int, Sector] = {}
+        self._found: dict[int, Found] = {}
 
-    def sector(self, index: Index) -> Sector:
-        """Of an integral."""
+    def found(self, index: Index) -> Found:
+        """What is known of the sector of an integral."""
         number = sector_of(index)
-        if number not in self._sectors:
-            self._sectors[number] = Sector(self.family, self.point, self.prime, number)
-        return self._sectors[number]
+        out = self._found.pop(number, None)
+        if out is None:
+            sector = Sector(self.family, self.point, self.prime, number)
+            out = Found(sector, self.masters, self.config.known)
+        self._found[number] = out
+        while len(self._found) > SECTORS:
+            del self._found[next(iter(self._found))]
+        return out
 
     def done(self, index: Index) -> bool:
         """Whether there is nothing to do: a master, or an integral that vanishes."""
@@ -110,86 +148,65 @@ class Lowering:
         """
         looked, beam = 0, min(NARROW, self.config.beam)
         while True:
-            way, more = self._searched(index, beam)
+            found = self.found(index)
+            way, more = self._searched(index, found, beam)
             looked += more
-            if way:
-                return self._whole(self.sector(index), index, way, looked)
-            if beam == self.config.beam:
+            if way is not None:
+                return Lowered(found.add(index, way), way, looked)
+            if beam == self.config.beam and not found.whole:
                 wider = "try a wider beam, or the method laporta"
                 raise ValueError(f"{show(index)}: not lowered by {self.config.depth} steps with beam {beam}; {wider}")
-            beam = min(2 * beam, self.config.beam)
+            if beam == self.config.beam:  # what was found before may have led astray
+                del self._found[sector_of(index)]
+                beam = min(NARROW, self.config.beam)
+            else:
+                beam = min(2 * beam, self.config.beam)
 
-    def _searched(self, index: Index, beam: int) -> tuple[tuple[Step, ...], int]:
-        """Steps that lower an integral, none if none were found; and how many states were looked at."""
-        sector, limit, looked = self.sector(index), level(index), 0
-        front = [_Place(State(sector, {index: 1}, {}, index), (), 0.0)]
+    def _searched(self, index: Index, found: Found, beam: int) -> tuple[tuple[Step, ...] | None, int]:
+        """Steps that lower an integral, None if none were found; and how many states were looked at."""
+        limit, looked = level(index), 0
+        terms = substitute({index: 1}, found.inside, self.prime)
+        if (target := self._target(terms, limit)) is None:
+            return (), 0
+        front = [_Place(State(found.sector, terms, found.inside, target, found.steps), (), 0.0)]
         for _ in range(self.config.depth):
-            ahead: dict[frozenset[Index], _Place] = {}
-            for place, (steps, chances) in zip(front, self._ranked([p.state for p in front]), strict=True):
-                for step, chance in zip(steps, chances, strict=True):
-                    looked += 1
-                    if (after := place.state.take(step)) is None:
-                        continue
-                    way, open_ = (*place.way, step), [i for i in after[0] if i not in self.masters]
-                    if all(level(i) < limit for i in open_):
-                        return way, looked
-                    state = State(sector, *after, max(open_, key=heavy), place.state.used | {step})
-                    new, key = _Place(state, way, place.chance + chance), frozenset(state.terms)
-                    if key not in ahead or ahead[key].chance < new.chance:
-                        ahead[key] = new
-            front = sorted(ahead.values(), key=lambda p: -p.chance)[:beam]
-        return (), looked
+            ahead: dict[frozenset[Index], tuple[_Move, Index]] = {}
+            ranked = self._ranked([p.state for p in front])
+            for move in (m for place, best in zip(front, ranked, strict=True) for m in self._moves(place, best)):
+                looked += 1
+                if (target := self._target(move.terms, limit)) is None:
+                    return (*move.place.way, move.step), looked
+                key = frozenset(move.terms)
+                if key not in ahead or ahead[key][0].chance < move.chance:
+                    ahead[key] = move, target
+            best = sorted(ahead.values(), key=lambda m: -m[0].chance)[:beam]
+            front = [move.place_after(target) for move, target in best]
+            if not front:
+                break
+        return None, looked
 
-    def _ranked(self, states: Sequence[State]) -> list[tuple[list[Step], list[float]]]:
-        """The most probable steps of each state, and the logarithms of their chances."""
-        if not states:
-            return []
-        choices = [options(s) for s in states]
+    def _target(self, terms: Row, limit: tuple[int, int]) -> Index | None:
+        """The most complex integral that is no master; None if all of these are below the level that is asked for."""
+        open_ = [i for i in terms if i not in self.masters]
+        return max(open_, key=heavy) if any(level(i) >= limit for i in open_) else None
+
+    def _moves(self, place: _Place, ranked: Sequence[tuple[Step, float]]) -> Iterator[_Move]:
+        """The most probable steps whose identities hold the target."""
+        left = self.config.tried
+        for step, chance in ranked:
+            if left and (found := place.state.found(step)) is not None:
+                left -= 1
+                yield _Move(place, step, place.chance + chance, found, place.state.put(found))
+
+    def _ranked(self, states: Sequence[State]) -> list[list[tuple[Step, float]]]:
+        """The most probable steps of each state, with the logarithms of their chances."""
+        choices = [options(s, self.config.ranked) for s in states]
         chances = self.model.predict(batch_of(states, choices, of=self.model.schema), ("step",))["step"].numpy()
         out, at = [], 0
         for o in choices:
             here = chances[at : at + len(o)]
-            best = np.argsort(-here, kind="stable")[: self.config.tried]
-            out.append(([o.step(int(i)) for i in best], np.log(here[best].clip(1e-9)).tolist()))
+            best = np.argsort(-here, kind="stable")[: VAIN * self.config.tried]
+            logarithms = np.log(here[best].clip(1e-9)).tolist()
+            out.append([(o.step(int(i)), x) for i, x in zip(best, logarithms, strict=True)])
             at += len(o)
         return out
-
-    def _whole(self, sector: Sector, index: Index, steps: tuple[Step, ...], looked: int) -> Lowered:
-        """What an integral equals by some steps, with the integrals of fewer lines."""
-        rows = [sector.row(step, below=True) for step in steps]
-        solved: dict[Index, Row] = {}
-        terms: Row = {index: 1}
-        for row in rows:
-            target = max((i for i in terms if sector_of(i) == sector.number and i not in self.masters), key=heavy)
-            new = {target: solve(substitute(row, solved, self.prime), target, self.prime)}
-            solved = {i: substitute(r, new, self.prime) if target in r else r for i, r in solved.items()} | new
-            terms = substitute(terms, new, self.prime)
-        if not certified(rows, index, terms, self.prime):
-            raise ValueError(f"{show(index)}: the identities do not add up to what was found: please report this")
-        return Lowered(terms, steps, looked)
-
-
-def certified(rows: Sequence[Row], index: Index, terms: Row, prime: int) -> bool:
-    """Whether an integral equals a sum because of some identities: by elimination in another order than theirs.
-
-    Args:
-        rows: The identities, each a sum that vanishes.
-        index: The integral.
-        terms: The sum.
-        prime: The modulus.
-
-    Example:
-        >>> rows = [{(2,): 1, (1,): 3}, {(3,): 2, (2,): 4}]
-        >>> certified(rows, (3,), {(1,): 6}, 7), certified(rows, (3,), {(1,): 5}, 7)
-        (True, False)
-    """
-    left = dict(terms)
-    left[index] = (left.get(index, 0) - 1) % prime
-    done: dict[Index, Row] = {}
-    for row in reversed(rows):
-        rest = substitute(row, done, prime)
-        if rest:
-            pivot = min(rest)
-            new = {pivot: solve(rest, pivot, prime)}
-            done = {i: substitute(r, new, prime) if pivot in r else r for i, r in done.items()} | new
-    return not substitute(left, done, prime)

@@ -24,7 +24,7 @@ from lpm.theory.ibp.identities import Point
 from lpm.theory.ibp.sectors import live_sectors, sector_of
 from lpm.theory.ibp.steps import PATTERN, Row, Sector, Step, heavy, level
 
-__all__ = ["PathConfig", "State", "Way", "masters", "paths", "solve", "substitute"]
+__all__ = ["PathConfig", "State", "Way", "eliminated", "masters", "paths", "solve", "substitute"]
 
 
 TRIES = 4
@@ -76,15 +76,23 @@ class State:
     target: Index
     used: frozenset[Step] = frozenset()
 
+    def found(self, step: Step) -> Row | None:
+        """What the target equals by a step; None if its identity does not hold the target after all."""
+        row = substitute(self.sector.row(step), self.solved, self.sector.prime)
+        return solve(row, self.target, self.sector.prime) if self.target in row else None
+
+    def put(self, found: Row) -> Row:
+        """The terms with what the target equals in its place."""
+        return substitute(self.terms, {self.target: found}, self.sector.prime)
+
+    def kept(self, found: Row) -> dict[Index, Row]:
+        """Solved integrals, the target among them, with what the target equals in its place."""
+        return eliminated(self.solved, self.target, found, self.sector.prime)
+
     def take(self, step: Step) -> tuple[Row, dict[Index, Row]] | None:
         """Terms and solved integrals after a step; None if its identity does not hold the target after all."""
-        row = substitute(self.sector.row(step), self.solved, self.sector.prime)
-        if self.target not in row:
-            return None
-        p = self.sector.prime
-        new = {self.target: solve(row, self.target, p)}
-        solved = {i: substitute(r, new, p) if self.target in r else r for i, r in self.solved.items()} | new
-        return substitute(self.terms, new, p), solved
+        found = self.found(step)
+        return None if found is None else (self.put(found), self.kept(found))
 
 
 Way = list[tuple[State, tuple[Step, ...]]]
@@ -92,16 +100,23 @@ Way = list[tuple[State, tuple[Step, ...]]]
 
 
 def substitute(row: Row, solved: dict[Index, Row], prime: int) -> Row:
-    """A sum with what solved integrals equal in their place."""
-    out = {i: c for i, c in row.items() if i not in solved}
-    for index, factor in row.items():
-        for i, c in solved.get(index, {}).items():
-            value = (out.get(i, 0) + factor * c) % prime
-            if value:
+    """A sum with what solved integrals equal in their place; none of these may hold another."""
+    held = [i for i in row if i in solved]
+    out = dict(row)
+    for index in held:
+        factor = out.pop(index)
+        for i, c in solved[index].items():
+            if value := (out.get(i, 0) + factor * c) % prime:
                 out[i] = value
             else:
                 out.pop(i, None)
     return out
+
+
+def eliminated(solved: dict[Index, Row], index: Index, found: Row, prime: int) -> dict[Index, Row]:
+    """Solved integrals with one more among them, put into all others."""
+    new = {index: found}
+    return {i: substitute(r, new, prime) if index in r else r for i, r in solved.items()} | new
 
 
 def solve(row: Row, index: Index, prime: int) -> Row:
@@ -224,7 +239,7 @@ def _solved(sector: Sector, index: Index, known: frozenset[Index]) -> Way:
         way.append((State(sector, terms, solved, target, used), tuple(right)))
         new = {target: solve(rows.pop(right[0]), target, PATTERN)}
         rows = {s: substitute(r, new, PATTERN) if target in r else r for s, r in rows.items()}
-        solved = {i: substitute(r, new, PATTERN) if target in r else r for i, r in solved.items()} | new
+        solved = eliminated(solved, target, new[target], PATTERN)
         terms = substitute(terms, new, PATTERN)
     return way
 
@@ -247,6 +262,6 @@ def _back(sector: Sector, terms: Row, used: list[Step], known: frozenset[Index],
         path.append((State(sector, terms, solved, target, frozenset(s[0] for _, s in path)), (step,)))
         new = {target: solve(rows.pop(step), target, p)}
         rows = {s: substitute(r, new, p) if target in r else r for s, r in rows.items()}
-        solved = {i: substitute(r, new, p) if target in r else r for i, r in solved.items()} | new
+        solved = eliminated(solved, target, new[target], p)
         terms = substitute(terms, new, p)
     return path if terms == start else []

@@ -97,49 +97,75 @@ class Options:
         return Options(self.identity[kept], self.seed[kept], self.direct[kept], self.counts[kept])
 
 
-def options(state: State) -> Options:
-    """The steps that a state allows: identities that hold its target, or an integral solved with it; none twice."""
+def options(state: State, most: int | None = None) -> Options:
+    """The steps that a state allows: identities that hold its target, or an integral solved with it; none twice.
+
+    Args:
+        state: The state.
+        most: If there are more, those that bring in the fewest new integrals, counted less those that are there.
+    """
     anchors = [state.target, *(i for i, row in state.solved.items() if state.target in row)]
     near = [state.sector.around(i) for i in anchors]
-    identity, seed, codes, heavies = (
-        np.concatenate([getattr(n, name) for n in near]) for name in ("identity", "seed", "code", "heavy")
+    identity, at = (np.concatenate([getattr(n, name) for n in near]) for name in ("identity", "at"))
+    first = _first(identity, at)
+    if state.used:
+        same = np.isin(at[first], np.array([code(s[1]) for s in state.used], dtype=np.int64))
+        used = {(s[0], code(s[1])) for s in state.used}
+        for k in np.flatnonzero(same).tolist():
+            same[k] = (int(identity[first[k]]), int(at[first[k]])) in used
+        first = first[~same]
+    seed, codes, heavies = (np.concatenate([getattr(n, name) for n in near]) for name in ("seed", "code", "heavy"))
+    out = Options(
+        identity[first], seed[first], first < len(near[0].identity), _counts(state, codes[first], heavies[first])
     )
-    size = len(near[0].identity)
-    _, first = np.unique(np.concatenate([identity[:, None], seed], 1), axis=0, return_index=True)
-    first.sort()
-    used = {(s[0], *s[1]) for s in state.used}
-    kept = first
-    if used:
-        free = [k for k in first.tolist() if (int(identity[k]), *seed[k].tolist()) not in used]
-        kept = np.array(free, dtype=np.int64)
-    counts = _counts(state, codes[kept], heavies[kept])
-    return Options(identity[kept], seed[kept], kept < size, counts)
+    if most is None or len(out) <= most:
+        return out
+    of = {name: out.counts[:, i] for i, name in enumerate(COUNTS)}
+    return out.only(np.sort(np.argsort(of["new"] + of["brought"] - of["present"], kind="stable")[:most]))
+
+
+def _first(identity: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each step stands for the first time."""
+    order = np.lexsort((identity, at))
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (np.diff(identity[order]) != 0) | (np.diff(at[order]) != 0)
+    return np.sort(order[new])
 
 
 def _counts(state: State, codes: NDArray[np.int64], heavies: NDArray[np.int64]) -> NDArray[np.int64]:
     """(A, 9) `COUNTS` of steps, from their (A, T) integrals."""
-    here, target = set(state.terms), heavy(state.target)
-    expanded, brought, above = [], [], []
-    for row in state.solved.values():
-        new = [i for i in row if i not in here]
-        expanded.append(len(row))
-        brought.append(len(new))
-        above.append(sum(heavy(i) > target for i in new))
+    # All integrals that are there in one table: what a step holds is looked up once.
+    there = sorted([(code(i), i) for i in {*state.terms, *state.solved}])
+    keys = np.array([c for c, _ in there] or [-2], dtype=np.int64)
+    at = np.searchsorted(keys, codes).clip(max=len(keys) - 1)
     real = codes >= 0
-    present = np.isin(codes, np.array([code(i) for i in here], dtype=np.int64)) & real
-    keys = np.array([code(i) for i in state.solved], dtype=np.int64)
-    by = np.argsort(keys)
-    at = np.searchsorted(keys[by], codes) if len(keys) else np.zeros_like(codes)
-    solved = (keys[by][np.minimum(at, len(keys) - 1)] == codes) & real if len(keys) else np.zeros_like(real)
+    found = real & (keys[at] == codes)
+    held = np.zeros(len(keys), dtype=bool)
+    held[at[found]] = True
+    table = np.zeros((len(keys), 5), dtype=np.int64)
+    for k in np.flatnonzero(held).tolist():
+        table[k] = _known(state, there[k][1])
+    mine = table[at]
+    present, solved = (found & (mine[..., i] == 1) for i in range(2))
     fresh = real & ~present & ~solved
     limit = order(state.target)
     floor = (limit >> 50) << 50  # of the level of the target
     columns = [real, present, solved, fresh, fresh & (heavies > limit), fresh & (heavies >= floor)]
     sums = [c.sum(1) for c in columns]
-    for values in (expanded, brought, above):
-        table = np.array(values, dtype=np.int64)[by] if len(keys) else np.zeros(1, dtype=np.int64)
-        sums.append(np.where(solved, table[np.minimum(at, len(table) - 1)], 0).sum(1))
+    sums += [np.where(solved, mine[..., i], 0).sum(1) for i in range(2, 5)]
     return np.stack(sums, 1)
+
+
+def _known(state: State, index: Index) -> tuple[int, int, int, int, int]:
+    """Of an integral that is there: whether among the terms, whether solved; then how many its solution holds.
+
+    All of them, those that are not among the terms, and of these those above the target.
+    """
+    row, target = state.solved.get(index), heavy(state.target)
+    if row is None:
+        return 1, 0, 0, 0, 0
+    new = [i for i in row if i not in state.terms]
+    return int(index in state.terms), 1, len(row), len(new), sum(heavy(i) > target for i in new)
 
 
 def batch_of(

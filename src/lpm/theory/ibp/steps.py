@@ -19,12 +19,12 @@ from lpm.theory.ibp.family import Family, Index
 from lpm.theory.ibp.identities import Identity, Point, identities
 from lpm.theory.ibp.sectors import live_sectors, sector_of
 
-__all__ = ["PATTERN", "Around", "Row", "Sector", "Step", "code", "heavy", "level", "order"]
+__all__ = ["PATTERN", "Around", "Row", "Sector", "Step", "code", "heavy", "level", "order", "weight"]
 
 PATTERN = 2**31 - 1
 """The prime modulo which steps are listed: products of residues and indices fit into a machine word."""
 
-KEPT = 20_000
+KEPT = 500
 """Integrals whose surroundings are remembered."""
 
 Step = tuple[int, Index]
@@ -33,7 +33,11 @@ Step = tuple[int, Index]
 Row = dict[Index, int]
 """Integrals that add up to nothing, with their coefficients."""
 
+ASKED = 2**13
+"""Integrals whose level and numbers are remembered."""
 
+
+@lru_cache(maxsize=ASKED)
 def level(index: Index) -> tuple[int, int]:
     """How complex an integral of a sector is: sum of its positive indices, and of its negative ones.
 
@@ -44,6 +48,7 @@ def level(index: Index) -> tuple[int, int]:
     return sum(a for a in index if a > 0), -sum(a for a in index if a < 0)
 
 
+@lru_cache(maxsize=ASKED)
 def heavy(index: Index) -> tuple[int, ...]:
     """The order of the integrals of a sector: by level, ties by the indices.
 
@@ -54,6 +59,16 @@ def heavy(index: Index) -> tuple[int, ...]:
     return (*level(index), *map(abs, reversed(index)))
 
 
+def weight(index: Index) -> tuple[int, ...]:
+    """How complex an integral is; the masters are the simplest ones.
+
+    Example:
+        >>> weight((1, 0, 1, 0, 2, 1, 0)) > weight((1, -1, 1, 0, 1, 1, 0)) > weight((1, 0, 1, 0, 1, 1, 0))
+        True
+    """
+    return (sum(a > 0 for a in index), sector_of(index), *heavy(index))
+
+
 @dataclass(frozen=True, eq=False)
 class Around:
     """All steps whose identity holds an integral.
@@ -61,12 +76,14 @@ class Around:
     Args:
         identity: (A,) number of the identity.
         seed: (A, N).
+        at: (A,) the seed, as a number.
         code: (A, T) its integrals within the sector, as numbers; -1 where there is none.
         heavy: (A, T) their place in the order of integrals, as numbers.
     """
 
     identity: NDArray[np.int64]
     seed: NDArray[np.int64]
+    at: NDArray[np.int64]
     code: NDArray[np.int64]
     heavy: NDArray[np.int64]
 
@@ -114,6 +131,7 @@ class Sector:
         return Around(
             t.number[kept],
             seeds[kept],
+            _codes(seeds[kept]),
             np.where(inside, _codes(found), -1)[kept],
             np.where(inside, _order(found), -1)[kept],
         )
@@ -180,11 +198,13 @@ def _order(index: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(((up * 64 + down) << 50) + (np.minimum(np.abs(index), 31) << places).sum(-1))
 
 
+@lru_cache(maxsize=ASKED)
 def code(index: Index) -> int:
     """The number of an integral."""
     return int(_codes(np.array(index)))
 
 
+@lru_cache(maxsize=ASKED)
 def order(index: Index) -> int:
     """The place of an integral of a sector in the order of all."""
     return int(_order(np.array(index)))
