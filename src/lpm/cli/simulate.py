@@ -37,7 +37,8 @@ def simulate(
         typer.Option(
             help="For jets: jetclass (if none is named), fine, top-landscape, quark-gluon, jet-origin-higgs, "
             "jet-origin-z; "
-            "for events: four-tops; for pid: alice, mismodelled; for flash: forward. Or a .toml file like them. For reductions: a family "
+            "for events: four-tops; for pid: alice, mismodelled; for flash: forward. "
+            "Or a .toml file like them. For reductions: a family "
             "of integrals, by name or as a JSON file."
         ),
     ] = None,

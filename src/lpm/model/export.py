@@ -18,13 +18,14 @@ import torch
 
 from lpm import __version__
 from lpm.model.checkpoint import load, resolve
-from lpm.model.heads import Classify, Regress
+from lpm.model.drawn import Drawn
+from lpm.model.heads import Classify, Density, Regress
 from lpm.model.model import Model
 from lpm.model.padded import Padded
 from lpm.records.files import atomic_file
 from lpm.records.hashing import hash_file
 
-__all__ = ["described", "export"]
+__all__ = ["described", "export", "export_draws"]
 
 OPSET = 20
 """Version of the operators: the first with all that is needed; ONNX Runtime 1.17 and later know it."""
@@ -33,9 +34,9 @@ OPSET = 20
 def export(run: str | Path, path: str | Path) -> dict[str, str]:
     """Write a trained model as ONNX. Only a whole file appears under `path`.
 
-    Inputs are, for each collection that the model reads, `<collection>` (B, L, F) float32 with the raw fields and
-    `<collection>_length` (B,) int64 with the number of real rows; L is at least 1, also for empty events. Outputs are
-    named as the heads.
+    A flash simulation is written as `export_draws` says. Of others, inputs are, for each collection that the model
+    reads, `<collection>` (B, L, F) float32 with the raw fields and `<collection>_length` (B,) int64 with the number of
+    real rows; L is at least 1, also for empty events. Outputs are named as the heads.
 
     Args:
         run: Folder of a run, or name of a shipped model.
@@ -47,20 +48,73 @@ def export(run: str | Path, path: str | Path) -> dict[str, str]:
     Raises:
         ValueError: If the `onnx` extra is not installed, or the model is of a kind that cannot be exported.
     """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise ValueError("writing ONNX needs the extra onnx: pip install 'lpm[onnx]'") from None
+    _need_onnx()
     model = load(run)
+    if any(isinstance(model.head(n), Density) for n in model.heads):
+        return export_draws(run, path)
     graph = Padded(model).eval().requires_grad_(False)
     names = [n for c in graph.inputs for n in (c, f"{c}_length")]
     made = described(model, graph, resolve(run))
+    _write(graph, _example(graph), (_shapes(graph),), (names, list(graph.heads)), made, path)
+    return made
+
+
+def export_draws(run: str | Path, path: str | Path) -> dict[str, str]:
+    """Write a flash simulation as ONNX: `given`, `uniform`, `normal` in, `chosen`, `made` out (`lpm.model.drawn`).
+
+    Args:
+        run: Folder of a run of one classifier and one density, as of `flash.tracks`.
+        path: The file to write or replace.
+
+    Returns:
+        The metadata of the file: `inputs` and `outputs` with their fields and units in order, and the classes.
+
+    Raises:
+        ValueError: If the `onnx` extra is not installed, or the model is of another kind.
+    """
+    _need_onnx()
+    model = load(run)
+    graph = Drawn(model).eval().requires_grad_(False)
+    names = {graph.given: graph.inputs, graph.of: graph.outputs}
+    fields = {c: [model.schema[c][n] for n in some] for c, some in names.items()}
+    of = {c: [{"name": f.name, "unit": f.unit, **({"labels": f.labels} if f.labels else {})} for f in fs]
+          for c, fs in fields.items()}  # fmt: skip
+    made = {
+        "lpm_version": __version__,
+        "weights_sha256": hash_file(resolve(run) / "weights.safetensors"),
+        "inputs": json.dumps({"given": of[graph.given], "uniform": "0 to 1", "normal": len(graph.outputs)}),
+        "outputs": json.dumps({"chosen": {"target": graph.target, "classes": graph.classes}, "made": of[graph.of]}),
+        "schema": model.schema.to_json(),
+    }
+    example = (torch.ones(3, len(graph.inputs)), torch.full((3,), 0.5), torch.zeros(3, len(graph.outputs)))
+    events = torch.export.Dim("events")
+    _write(graph, example, ({0: events},) * 3, (["given", "uniform", "normal"], ["chosen", "made"]), made, path)
+    return made
+
+
+def _need_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise ValueError("writing ONNX needs the extra onnx: pip install 'lpm[onnx]'") from None
+
+
+def _write(
+    graph: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    shapes: tuple[Any, ...],
+    names: tuple[list[str], list[str]],
+    made: dict[str, str],
+    path: str | Path,
+) -> None:
+    """Trace, describe, check and write; `names` are those of inputs and of outputs."""
+    import onnx
+
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            graph, _example(graph), dynamo=True, input_names=names, output_names=list(graph.heads),
-            dynamic_shapes=(_shapes(graph),), opset_version=OPSET, verbose=False,
-            custom_translation_table={torch.ops.prims.hypot.default: _hypot},
+            graph, example, dynamo=True, input_names=names[0], output_names=names[1], dynamic_shapes=shapes,
+            opset_version=OPSET, verbose=False, custom_translation_table={torch.ops.prims.hypot.default: _hypot},
         )  # fmt: skip
     assert program is not None
     proto = program.model_proto
@@ -69,7 +123,6 @@ def export(run: str | Path, path: str | Path) -> dict[str, str]:
     onnx.checker.check_model(proto, full_check=True)
     with atomic_file(path) as part:
         part.write_bytes(proto.SerializeToString())
-    return made
 
 
 def described(model: Model, graph: Padded, folder: Path) -> dict[str, str]:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
-from lpm.data.flash import NEUTRALS, NUMBERS, OUTCOMES, SPECIES, TRACKS
-from lpm.data.schema import Field, Schema
+from lpm.data.flash import NEUTRALS, NUMBERS, OUTCOMES, SPECIES, TRACKS, settled
+from lpm.data.schema import Collection, Field, Schema
 from lpm.model.backbone import BackboneConfig
 from lpm.model.conditional import fill
 from lpm.model.flow_sample import FlowSampleConfig
@@ -47,16 +47,16 @@ def tracks(size: int = 2, data: tuple[str, ...] = ("tracks",), valid: tuple[str,
         tokenizers={"particle": _particle(), "track": _track()},
         heads={
             "outcome": ClassifyConfig(target="particle.outcome", classes=OUTCOMES, given=("particle",)),
-            "track": DensityConfig(of="track", given=("particle",), hidden=32 * size),
+            "track": DensityConfig(of="track", given=("particle",), hidden=32 * size, bins=12),
         },
     )
     return RunConfig(
         name="flash.tracks",
         text="What a spectrometer makes of a charged particle: whether there is a track, and all that it measures.",
-        data=DataConfig(train=data, valid=valid, budget=4096, most=1024),
+        data=DataConfig(train=data, valid=valid, budget=4096, most=512),
         model=model,
         train=TrainConfig(
-            steps=1500 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.995, weight_decay=0.01,
+            steps=1250 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.995, weight_decay=0.01,
             valid_every=500, save_every=500,
         ),
     )  # fmt: skip
@@ -90,8 +90,8 @@ def clusters(size: int = 2, data: tuple[str, ...] = ("photons",), valid: tuple[s
         data=DataConfig(train=data, valid=valid, budget=4096, most=256),
         model=model,
         train=TrainConfig(
-            steps=1500 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.995, weight_decay=0.01,
-            valid_every=500, save_every=500,
+            steps=400 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.99, weight_decay=0.1,
+            valid_every=200, save_every=200,
         ),
     )  # fmt: skip
 
@@ -172,7 +172,11 @@ def _checked(batch: Batch, schema: Schema, given: str) -> Batch:
             raise ValueError(f"{path}: expected at least {field.low}, got {float(values.min()):g}")
         if field.labels and len(values) and not 0 <= float(values.min()) <= float(values.max()) < field.size:
             raise ValueError(f"{path}: expected a number of {', '.join(field.labels)}")
-    return batch.select([f"{given}.{f.name}" for f in kept])
+    # In the order of the schema, whatever that of the file is.
+    rows = batch.collections[given]
+    columns = [batch.schema[given].index(f.name) for f in kept]
+    made = Collection(name=given, fields=tuple(kept), single=schema[given].single)
+    return Batch(Schema(name=schema.name, collections=(made,)), {given: rows.with_values(rows.values[:, columns])})
 
 
 @torch.no_grad()
@@ -198,7 +202,7 @@ def _tracks(model: Model, batch: Batch, generator: torch.Generator) -> Batch:
     decoded = tokenizer.decode(tokens).values
     names = [path.partition(".")[2] for path in tokenizer.paths]
     in_order = decoded[:, [names.index(n) for n in TRACKS["track"].names]]
-    rows = _bounded(in_order, TRACKS, "track").cpu()
+    rows = settled(_bounded(in_order, TRACKS, "track")).cpu()
     particle = torch.cat([batch.collections["particle"].values, chosen_B[:, None].cpu().float()], 1)
     return Batch(TRACKS, {"particle": Ragged.single(particle), "track": Ragged(rows, empty.offsets.cpu())})
 
@@ -269,9 +273,10 @@ def _track() -> ContinuousConfig:
         collection="track",
         fields=(
             *(_log(n) for n in ("err_p", "err_x", "err_y", "err_tx", "err_ty")),
-            *(Transform(field=n) for n in ("rho_x_tx", "rho_y_ty", "rho_tx_p")), _log("chi2"),
+            Transform(field="rho_x_tx"), Transform(field="rho_y_ty"), _asinh("rho_tx_p", 3e-5), _log("chi2"),
             _asinh("dp", 0.003), _asinh("dtx", 1e-4), _asinh("dty", 1e-4), _asinh("dx", 0.02), _asinh("dy", 0.02),
-            *(_asinh(n, 2.0) for n in ("rich_mu", "rich_e", "rich_K", "rich_p")), _asinh("ep", 0.05),
+            Transform(field="light"), *(_asinh(n, 0.3) for n in ("rich_mu", "rich_e", "rich_K", "rich_p")),
+            _asinh("ep", 0.05),
         ),
     )  # fmt: skip
 

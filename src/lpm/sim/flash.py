@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from lpm.data.batch import Batch, Ragged
-from lpm.data.flash import NEUTRALS, NUMBERS, OUTCOMES, SPECIES, TRACKS
+from lpm.data.flash import NEUTRALS, NUMBERS, OUTCOMES, SPECIES, TRACKS, settled
 from lpm.sim.flash_card import FlashCard, Lead, Muon, read_flash_card
 from lpm.sim.flight import Flight, Generated, fly, layers
 from lpm.sim.kalman import Fitted, fit
 from lpm.sim.lead import around, clusters, deposit
 from lpm.sim.rich import likelihoods
 
-__all__ = ["gun", "neutrals", "particles_of", "photon_gun", "reconstruct"]
+__all__ = ["generated", "generated_photons", "gun", "neutrals", "particles_of", "photon_gun", "reconstruct"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -32,6 +32,7 @@ Mask = NDArray[np.bool_]
 CELLS = 16
 """Cells along the side of the window around a group of photons."""
 
+_CELL = 60.0  # mm: side of a cell around groups of photons
 _LOCAL = 7
 _MOMENTA = (2.0, 150.0)
 _ETAS = (1.7, 5.2)
@@ -69,6 +70,20 @@ def particles_of(batch: Batch) -> Generated:
         raise ValueError(f"particle.{wrong[0] if wrong else 'p'}: expected finite numbers and momenta above 0")
     names = np.array(SPECIES)[c["species"].astype(np.int64)]
     return Generated(np.stack([c["x"], c["y"], c["z"]], 1), np.stack([c["tx"], c["ty"]], 1), c["p"], c["charge"], names)
+
+
+def generated(particles: Generated, event: Index | None = None, mother: Index | None = None) -> Batch:
+    """Charged particles that no detector has seen, one an event: what a flash simulation is given.
+
+    Args:
+        particles: What was generated.
+        event: (N,) number of the collision of each; by default each has its own.
+        mother: (N,) PDG number of the decay it was chosen from; 0 by default.
+    """
+    own = np.arange(len(particles)) if event is None else event
+    rows = _particles(particles, own, np.zeros_like(own) if mother is None else mother)
+    schema = TRACKS.select([f"particle.{f.name}" for f in TRACKS["particle"].fields if not f.truth])
+    return Batch(schema, {"particle": Ragged.single(rows)})
 
 
 def reconstruct(
@@ -113,9 +128,10 @@ def reconstruct(
     outcome[kept] = np.where(muon, OUTCOMES.index("muon"), OUTCOMES.index("found"))
     found = np.zeros(len(particles), dtype=np.int64)
     found[kept] = 1
-    own = np.arange(len(particles)) if event is None else event
-    rows = _particles(particles, outcome, own, np.zeros_like(own) if mother is None else mother)
-    track = Ragged.from_lengths(_stack(columns, TRACKS["track"].names), torch.from_numpy(found))
+    before = generated(particles, event, mother).collections["particle"].values
+    rows = torch.cat([before, torch.from_numpy(outcome.astype(np.float32))[:, None]], 1)
+    values = settled(_stack(columns, TRACKS["track"].names))
+    track = Ragged.from_lengths(values, torch.from_numpy(found))
     return Batch(TRACKS, {"particle": Ragged.single(rows), "track": track})
 
 
@@ -131,12 +147,25 @@ def photon_gun(n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Arr
     lengths = np.minimum(1 + rng.poisson(1.6, n), 8)
     total = int(lengths.sum())
     energy = np.exp(rng.uniform(np.log(1.0), np.log(60.0), total))
-    middle, side = CELLS * 60.0 / 2, 250.0
+    middle, side = CELLS * _CELL / 2, 250.0
     place = middle + rng.uniform(-side, side, (total, 2))
     first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     near = (rng.random(total) < 0.5) & ~np.isin(np.arange(total), first)
     place[near] = place[np.flatnonzero(near) - 1] + rng.normal(0, 60.0, (int(near.sum()), 2))
     return lengths, np.concatenate([energy[:, None], np.clip(place, middle - 330, middle + 330)], 1)
+
+
+def generated_photons(lengths: Index, photons: Array) -> Batch:
+    """Groups of photons that no calorimeter has seen: what a flash simulation is given.
+
+    Args:
+        lengths: (G,) photons of each group.
+        photons: (P, 3) energy in GeV, x and y from the corner of the window, mm.
+    """
+    middle = CELLS * _CELL / 2
+    rows = torch.from_numpy((photons - np.array([0.0, middle, middle])).astype(np.float32))
+    schema = NEUTRALS.select(["photon"])
+    return Batch(schema, {"photon": Ragged.from_lengths(rows, torch.from_numpy(lengths))})
 
 
 def neutrals(lengths: NDArray[np.int64], photons: Array, card: FlashCard | str = "forward", seed: int = 0) -> Batch:
@@ -147,8 +176,13 @@ def neutrals(lengths: NDArray[np.int64], photons: Array, card: FlashCard | str =
         photons: (P, 3) energy in GeV, x and y from the corner of the window, mm.
         card: A card, its name, or the path of one.
         seed: The same seed, card and photons give the same clusters.
+
+    Raises:
+        ValueError: If there is no such card, or its cells are of another size.
     """
     card = read_flash_card(card) if isinstance(card, str) else card
+    if card.calorimeter.cell != _CELL:
+        raise ValueError(f"groups of photons lie in a window of cells of {_CELL:g} mm, got {card.calorimeter.cell:g}")
     rng, groups = np.random.default_rng(seed), len(lengths)
     owner = np.repeat(np.arange(groups), lengths)
     grid = deposit(photons[:, 0], photons[:, 1:], owner, groups, CELLS, card.calorimeter, rng)
@@ -157,10 +191,9 @@ def neutrals(lengths: NDArray[np.int64], photons: Array, card: FlashCard | str =
     number = np.bincount(at, minlength=groups)
     middle = CELLS * card.calorimeter.cell / 2
     rows[:, 1:3] -= middle
-    given = photons - np.array([0.0, middle, middle])
     group = np.stack([lengths, np.minimum(number, len(NUMBERS) - 1)], 1)
     ragged = {
-        "photon": Ragged.from_lengths(torch.from_numpy(given.astype(np.float32)), torch.from_numpy(lengths)),
+        "photon": generated_photons(lengths, photons).collections["photon"],
         "cluster": Ragged.from_lengths(torch.from_numpy(rows.astype(np.float32)), torch.from_numpy(number)),
         "group": Ragged.single(torch.from_numpy(group.astype(np.float32))),
     }
@@ -184,15 +217,15 @@ def _stack(columns: dict[str, Array], names: tuple[str, ...]) -> torch.Tensor:
     return torch.from_numpy(np.stack([columns[n] for n in names], 1).astype(np.float32))
 
 
-def _particles(g: Generated, outcome: Index, event: Index, mother: Index) -> torch.Tensor:
+def _particles(g: Generated, event: Index, mother: Index) -> torch.Tensor:
     tangent = np.hypot(g.slope[:, 0], g.slope[:, 1])
     species = np.array([SPECIES.index(s) for s in g.species], dtype=np.float64)
     columns = {
         "p": g.p, "tx": g.slope[:, 0], "ty": g.slope[:, 1], "eta": np.arcsinh(1 / np.maximum(tangent, 1e-4)),
         "x": g.place[:, 0], "y": g.place[:, 1], "z": g.place[:, 2], "charge": g.charge, "species": species,
-        "event": event, "mother": mother, "outcome": outcome,
+        "event": event, "mother": mother,
     }  # fmt: skip
-    return _stack(columns, TRACKS["particle"].names)
+    return _stack(columns, tuple(columns))
 
 
 def _state(g: Generated, found: Fitted) -> dict[str, Array]:
@@ -217,14 +250,17 @@ def _rings(
 ) -> dict[str, Array]:
     """Differences of the logarithms of likelihood, all counters together."""
     z, _ = _places(card)
-    total = np.zeros((len(g), len(SPECIES)))
+    total, light = np.zeros((len(g), len(SPECIES))), np.zeros(len(g), dtype=bool)
     for counter in card.rich:
         state = flight.states[:, max(int(np.searchsorted(z, counter.entrance)) - 1, 0)]
         slopes = (state[:, 2:4] ** 2).sum(1)
         sine, p = np.sqrt(slopes / (1 + slopes)), 1 / np.abs(state[:, 4])
-        total += likelihoods(p, g.mass, measured, sine, flight.end > counter.exit, counter, rng)
+        found, used = likelihoods(p, g.mass, measured, sine, flight.end > counter.exit, counter, rng)
+        total += found
+        light |= used
     total -= total[:, [SPECIES.index("pi")]]
-    return {f"rich_{s}": total[:, SPECIES.index(s)] for s in SPECIES if s != "pi"}
+    columns = {f"rich_{s}": total[:, SPECIES.index(s)] for s in SPECIES if s != "pi"}
+    return {**columns, "light": light.astype(np.float64)}
 
 
 def _energy(g: Generated, flight: Flight, card: Lead, rng: np.random.Generator) -> Array:

@@ -53,8 +53,8 @@ def angle(p: Array, mass: Array, index: Array | float) -> Array:
 
 def likelihoods(
     p: Array, mass: Array, measured: Array, slope: Array, reached: Mask, counter: Counter, rng: np.random.Generator
-) -> Array:
-    """(N, H) logarithms of likelihood of the species of `lpm.data.flash`, 0 for all where there is no light to see.
+) -> tuple[Array, Mask]:
+    """Logarithms of likelihood (N, H) of the species of `lpm.data.flash`, and (N,) whether the counter is crossed.
 
     Args:
         p: (N,) true momentum in the gas, GeV.
@@ -83,7 +83,7 @@ def likelihoods(
     out = -number
     for h in range(len(SPECIES)):
         out[:, h] += np.bincount(owner, terms[:, h], len(p))
-    return np.where(used[:, None], out, 0.0)
+    return np.where(used[:, None], out, 0.0), used
 
 
 def _number(theta: Array, counter: Counter) -> Array:

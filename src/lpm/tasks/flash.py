@@ -36,6 +36,8 @@ ETAS = (-np.inf, 2.0, 2.6, 3.2, 3.8, 4.4, 4.8, np.inf)
 """Edges in pseudorapidity of the same."""
 
 _FEWEST = 1000
+_MANY = 10_000  # events from which outcomes are compared in cells
+_SPECIES_BINS = 20
 
 
 def states(batch: Batch) -> Batch:
@@ -104,6 +106,8 @@ def comparisons(generated: Batch, reference: Batch, seed: int = 0) -> dict[str, 
 def _tracks(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSquare]:
     sides, out = (generated, reference), {}
     tables = [_outcomes(b) for b in sides]
+    if min(map(len, sides)) < _MANY:
+        tables = [t.sum((1, 2), keepdims=True) for t in tables]
     for i, name in enumerate(SPECIES):
         out[f"outcome[{name}]"] = homogeneity(*(t[i].reshape(-1, len(OUTCOMES)) for t in tables), seed=seed)
     kinds = [b.field("particle.species").values[b.collections["track"].event] for b in sides]
@@ -111,9 +115,9 @@ def _tracks(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSquar
         values = [b.field(f"track.{field}").values for b in sides]
         out[field] = compared(*values, seed=seed)
         for i, name in enumerate(SPECIES):
-            out[f"{field}[{name}]"] = compared(
-                *(v[k == i] for v, k in zip(values, kinds, strict=True)), seed=seed, bins=20
-            )
+            of_one = [v[k == i] for v, k in zip(values, kinds, strict=True)]
+            if min(map(len, of_one)) >= 10 * _SPECIES_BINS:
+                out[f"{field}[{name}]"] = compared(*of_one, seed=seed, bins=_SPECIES_BINS)
     return out
 
 

@@ -88,9 +88,13 @@ class Density(Head):
         mask = torch.ones(fields, fields).triu(1)[:, :, None]  # field j is seen by field i > j
         self.register_buffer("mask", mask, persistent=False)
 
+    def context_of(self, event_TD: Float[Tensor, "T D"]) -> Float[Tensor, "T F U"]:
+        """(T, F, U) what the state of its event tells each field of each row."""
+        out: Tensor = self.context(event_TD)
+        return out.view(-1, self.before.shape[0], self.config.hidden)
+
     def _context(self, hidden: Hidden, rows: Ragged) -> Float[Tensor, "T F U"]:
-        out: Tensor = self.context(hidden.pooled[rows.event])
-        return out.view(len(out), self.before.shape[0], self.config.hidden)
+        return self.context_of(hidden.pooled[rows.event])
 
     def logarithm(self, hidden: Hidden, tokens: Tokens) -> Float[Tensor, " T"]:
         """(T,) logarithm of the density of the features of each row."""
@@ -136,13 +140,18 @@ class Density(Head):
             generator: Of the CPU.
         """
         context_TFU = self._context(hidden, tokens.ragged)
-        fields = context_TFU.shape[1]
-        u_TF = torch.randn(len(context_TFU), fields, generator=generator).to(context_TFU)
-        y_TF = torch.zeros_like(u_TF)
-        for i in range(fields):
-            inner_TU = F.gelu(context_TFU[:, i] + y_TF[:, :i] @ self.before[:i, i])
-            y_TF[:, i] = _inverse(u_TF[:, i], inner_TU @ self.out[i] + self.bias[i], self.config)
-        return y_TF
+        u_TF = torch.randn(context_TFU.shape[:2], generator=generator).to(context_TFU)
+        return self.solved(context_TFU, u_TF)
+
+    def solved(self, context_TFU: Float[Tensor, "T F U"], u_TF: Float[Tensor, "T F"]) -> Float[Tensor, "T F"]:
+        """(T, F) features that normal numbers (T, F) stand for, field by field."""
+        made: list[Tensor] = []
+        for i in range(context_TFU.shape[1]):
+            inner_TU = context_TFU[:, i]
+            if made:
+                inner_TU = inner_TU + torch.stack(made, 1) @ self.before[:i, i]
+            made.append(_inverse(u_TF[:, i], F.gelu(inner_TU) @ self.out[i] + self.bias[i], self.config))
+        return torch.stack(made, 1)
 
 
 def _scale(p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
