@@ -303,6 +303,7 @@ def fill(record: Record, o: argparse.Namespace, results: list[dict[str, Any]]) -
         f"Data set {o.dataset}, parametrised simulation. Classifiers of width {o.hidden}, {o.epochs} epochs, "
         f"{o.classifiers} of each kind. The mean separation of equal samples is {1e3 * floor:.2g} × 1e-3; what a "
         "perfect generator gets in each column stands in the row of the simulation.",
+        "CPU min are minutes of one core that the training took: compare rows that took as many.",
         "The challenge's numbers are those of Geant4 showers and of larger classifiers (arXiv 2410.21611): they say "
         "what such generators reach when trained to the end, not who is better.",
     ]

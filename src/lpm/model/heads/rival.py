@@ -1,8 +1,9 @@
 r"""Can a critic tell generated showers from true ones? A conditional generative adversarial network.
 
-A generator makes features :math:`g = G(z, c)` of noise and context, a critic :math:`D(x, c)` compares them with the
-true ones :math:`x` of the same context. Both minimise a relativistic loss, each with the other held still (R3GAN: Huang
-et al., arXiv 2501.05441),
+A generator makes features :math:`g = m(z, c) + \sigma(z, c)\, \varepsilon` of noise and context, with noise
+:math:`\varepsilon` of each cell beside that of the shower, :math:`z`: cells fluctuate by themselves too, and the critic
+would tell at once what does not. A critic :math:`D(x, c)` compares them with the true ones :math:`x` of the same
+context. Both minimise a relativistic loss, each with the other held still (R3GAN: Huang et al., arXiv 2501.05441),
 
 .. math:: L_D = s\big(D(g) - D(x)\big) + \frac{\gamma}{2} \big(|\nabla_x D(x)|^2 + |\nabla_g D(g)|^2\big), \qquad
    L_G = s\big(D(x) - D(g)\big),
@@ -12,7 +13,7 @@ et al., arXiv 1801.04406). The loss is the sum of both, so that one step of one 
 the quality: :math:`2 \ln 2` means that the critic cannot tell, or has learned nothing. Give the optimiser no momentum
 (`betas=(0.0, …)`).
 
-Shapes: B showers, V voxels, C context, Z noise.
+Shapes: B showers, V voxels, C context, Z noise of a shower, N noise of all.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class RivalConfig:
     Args:
         of: Collection of the patches.
         given: Collections that are known.
-        noise: Z.
+        noise: Z, random numbers of a shower.
         hidden: Width of both networks.
         depth: Residual blocks of each.
         penalty: γ.
@@ -69,7 +70,7 @@ class Rival(DenseHead):
     def __init__(self, config: RivalConfig, width: int, tokenizer: Tokenizer) -> None:
         super().__init__(config.of, config.given, width, tokenizer)
         c, self.config = config, config
-        self.generator = Net(c.noise + self.size, c.hidden, self.voxels, c.depth, still=False)
+        self.generator = Net(c.noise + self.size, c.hidden, 2 * self.voxels, c.depth, still=False)
         self.critic = Net(self.voxels + self.size, c.hidden, 1, c.depth, still=False)
         self.critic.last = nn.Linear(c.hidden, 1, bias=False)  # of which only differences count
 
@@ -91,17 +92,24 @@ class Rival(DenseHead):
 
     def miss(self, x_BV: Tensor, real_BV: Tensor, context_BC: Tensor) -> Float[Tensor, " B"]:
         """(B,) losses of both. The backbone learns for the generator, as the critic's own context would tell on it."""
-        made_BV = self._made(torch.randn_like(context_BC[:, :1].expand(-1, self.config.noise)), context_BC) * real_BV
+        made_BV = real_BV * self._made(context_BC.new_empty(len(x_BV), self.noise).normal_(), context_BC)
         context = context_BC.detach()
         (true_B, first_B), (false_B, second_B) = self._steep(x_BV, context), self._steep(made_BV.detach(), context)
         critic_B = F.softplus(false_B - true_B) + 0.5 * self.config.penalty * (first_B + second_B)
         rival_B = F.softplus(self._judged(x_BV, context, frozen=True) - self._judged(made_BV, context, frozen=True))
         return critic_B + rival_B
 
-    def _made(self, noise_BZ: Tensor, context_BC: Tensor) -> Float[Tensor, "B V"]:
-        out: Tensor = self.generator(torch.cat([noise_BZ, context_BC], 1))
+    @property
+    def noise(self) -> int:
+        """Random numbers of a shower and its cells."""
+        return self.config.noise + self.voxels
+
+    def _made(self, noise_BN: Tensor, context_BC: Tensor) -> Float[Tensor, "B V"]:
+        noise_BZ, noise_BV = noise_BN.split_with_sizes([self.config.noise, self.voxels], 1)
+        mean_BV, log_BV = self.generator(torch.cat([noise_BZ, context_BC], 1)).chunk(2, 1)
+        out: Tensor = mean_BV + log_BV.clamp(-5.0, 2.0).exp() * noise_BV
         return out
 
     def make(self, real_BV: Tensor, context_BC: Tensor, generator: torch.Generator) -> Float[Tensor, "B V"]:
         """(B, V) features."""
-        return self._made(noise(context_BC, self.config.noise, generator), context_BC)
+        return self._made(noise(context_BC, self.noise, generator), context_BC)
