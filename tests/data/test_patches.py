@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lpm.data.batch import Batch
-from lpm.data.patches import Patches, cut_each, energies_of, shares_of, together
+from lpm.data.patches import Patches, cut_each, together
 from lpm.data.showers import DATA_SETS, SHOWER, cells_of, grid_of
 from lpm.physics.geometry import GEOMETRIES, Box, Geometry, Layer
 from lpm.recipes.calorimeter import patches_of
@@ -52,18 +52,6 @@ def test_cells_below_the_threshold_are_taken_away():
     assert not bool(((kept > 0) & (kept < 0.5)).any())
     before = grid_of(batch, SMALL)
     assert kept.sum() == pytest.approx(float(before[before >= 0.5].sum()), rel=1e-5)
-
-
-@given(st.integers(0, 10_000))
-def test_shares_tell_the_energies(seed):
-    g = torch.Generator().manual_seed(seed)
-    energy = torch.empty(50, 5, dtype=torch.float64).exponential_(generator=g)
-    energy = energy * (torch.rand(50, 5, generator=g) < 0.6)
-    incident = torch.rand(50, generator=g, dtype=torch.float64) + 0.1
-    share = shares_of(energy, incident)
-    assert bool((share >= 0).all())
-    assert bool((share[:, 1:] <= 1).all())
-    torch.testing.assert_close(energies_of(share, incident), energy, rtol=1e-9, atol=1e-12)
 
 
 def test_generated_cells_are_settled():

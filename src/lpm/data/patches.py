@@ -3,13 +3,7 @@ r"""Showers as patches: the dense cells of a geometry, cut into blocks of neighb
 What generates showers needs rows of equal meaning, not the cells that happened to be hit. So each layer of a geometry
 is cut into patches of at most so many sectors and rings, and a shower becomes two collections beside `shower`:
 
-- `layer`, a row a layer, with the energy :math:`E_l` and its `share`: of the incident energy, the sum over all layers
-  in the first row, then in row :math:`i` the part of what is left that lies in layer :math:`i - 1`,
-
-  .. math:: u_0 = \sum_l E_l / E_\mathrm{inc}, \qquad u_i = E_{i-1} \Big/ \sum_{l \ge i-1} E_l,
-
-  so that any shares between 0 and 1 are energies that add up (CaloFlow, arXiv 2106.05285, eq. 2.3; CaloDREAM, arXiv
-  2405.09629, eq. 2);
+- `layer`, a row a layer, with its energy and its `share` (`lpm.physics.shares`);
 - `patch`, a row a patch, with its place, the energy of its layer and those of its cells, NaN where the geometry has no
   cell.
 
@@ -34,8 +28,9 @@ from lpm.data.batch import Batch, Ragged
 from lpm.data.schema import Collection, Field, Schema
 from lpm.data.showers import SHOWER, cells_of, grid_of
 from lpm.physics.geometry import Box, Geometry
+from lpm.physics.shares import settled, shares_of
 
-__all__ = ["Patches", "cut_each", "energies_of", "shares_of", "together", "with_shower"]
+__all__ = ["Patches", "cut_each", "together", "with_shower"]
 
 _LAYER = (
     Field(name="place", kind="count", low=0.0, text="place of the layer, from 0"),
@@ -212,11 +207,11 @@ class Patches:
         none remains, the largest takes all. A layer whose energy is below the threshold is empty.
         """
         grid, layer = self.grid(batch), batch.field("layer.energy").values.view(len(batch), -1)
-        settled = []
+        scaled = []
         for part, energy in zip(grid.split_with_sizes(self.sizes, 1), layer.unbind(1), strict=True):
-            settled.append(_settled(part.double(), energy.double(), self.threshold))
-        cells = torch.cat(settled, 1).to(grid.dtype)
-        energy = torch.stack([part.sum(1) for part in settled], 1).to(grid.dtype)
+            scaled.append(settled(part.double(), energy.double(), self.threshold))
+        cells = torch.cat(scaled, 1).to(grid.dtype)
+        energy = torch.stack([part.sum(1) for part in scaled], 1).to(grid.dtype)
         share = shares_of(energy.double(), batch.field("shower.energy").values.double()).to(grid.dtype)
         return self.lay_out(batch, energy, share, self._taken(cells))
 
@@ -285,41 +280,3 @@ def with_shower(batch: Batch, names: Sequence[str]) -> Batch:
         if f"shower.{name}" not in batch.schema:
             batch = batch.with_field("shower", SHOWER[name], torch.full((len(batch),), torch.nan))
     return batch
-
-
-def shares_of(energy: Tensor, incident: Tensor) -> Tensor:
-    """(B, L) shares of the energies (B, L) of layers and the incident energy (B,), in GeV.
-
-    Example:
-        >>> shares_of(torch.tensor([[1.0, 3.0, 0.0]]), torch.tensor([5.0])).tolist()
-        [[0.800000011920929, 0.25, 1.0]]
-    """
-    # Added up from the end, so that the last layer with energy has the share 1 exactly.
-    left = energy.flip(1).cumsum(1).flip(1)
-    part = torch.where(left > 0, energy / left.clamp_min(torch.finfo(energy.dtype).tiny), 0)
-    return torch.cat([left[:, :1] / incident[:, None], part[:, :-1]], 1)
-
-
-def energies_of(share: Tensor, incident: Tensor) -> Tensor:
-    """(B, L) energies of layers in GeV: inverse of `shares_of`.
-
-    Example:
-        >>> energies_of(torch.tensor([[0.75, 0.25, 1.0]]), torch.tensor([4.0])).tolist()
-        [[0.75, 2.25, 0.0]]
-    """
-    left, out = share[:, 0].clamp_min(0) * incident, []
-    for i in range(1, share.shape[1]):
-        out.append(left * share[:, i].clamp(0, 1))
-        left = left - out[-1]
-    return torch.stack([*out, left], 1)
-
-
-def _settled(cells: Tensor, energy: Tensor, threshold: float) -> Tensor:
-    """(B, V) cells of one layer scaled to its energies (B,), all of them zero or above the threshold."""
-    whole = cells.sum(1, keepdim=True)
-    cells = torch.where(whole > 0, cells / whole.clamp_min(1e-300) * energy[:, None], cells)
-    kept = torch.where(cells >= threshold, cells, 0)
-    none = kept.sum(1, keepdim=True) == 0
-    largest = torch.zeros_like(cells).scatter_(1, cells.argmax(1, keepdim=True), energy[:, None])
-    kept = torch.where(none, largest, kept * (energy[:, None] / kept.sum(1, keepdim=True).clamp_min(1e-300)))
-    return torch.where((energy >= threshold)[:, None], kept, 0)

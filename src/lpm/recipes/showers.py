@@ -11,13 +11,14 @@ from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
 from lpm.data.io import open_file
-from lpm.data.patches import Patches, energies_of, with_shower
+from lpm.data.patches import Patches, with_shower
 from lpm.data.schema import Collection, Schema
 from lpm.data.showers import DATA_SETS, PARTICLES, SHOWER
 from lpm.model.conditional import fill
 from lpm.model.flow_sample import FlowSampleConfig
 from lpm.model.model import Model
 from lpm.physics.geometry import GEOMETRIES, Box, Geometry
+from lpm.physics.shares import energies_of
 from lpm.sim.calorimeter import incident_energies
 from lpm.tokens import CellsConfig, Shares
 
