@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from record import RESULTS, Table
 
 from lpm.records.files import atomic_file
@@ -87,6 +88,8 @@ def section(name: str, folder: Path) -> str:
     trial = "\n**A tiny trial of the script: these numbers mean nothing.**\n" if record["quick"] else ""
     tables = "\n\n".join(Table.from_json(t).markdown() for t in record["tables"])
     notes = "".join(f"- {n}\n" for n in [*record["notes"], *origin(record)])
+    if figure(record):
+        tables += f"\n\n![Peak memory against weight](figures/{name}.svg)"
     return f"{heading}\n\n{record['claim']}\n{trial}\n```\n{record['command']}\n```\n\n{tables}\n\n{notes}"
 
 
@@ -104,6 +107,29 @@ def origin(record: dict[str, Any]) -> list[str]:
         f"Python {versions['python']}, torch {versions['torch']}, lpm {versions.get('lpm', 'from source')}, "
         f"commit {record['commit'] or 'unknown'}, {record['date']}.",
     ]
+
+
+def figure(record: dict[str, Any]) -> str:
+    """Peak memory of both reductions of integrals, the largest of each weight, as `<svg>`; empty for other records."""
+    if not record.get("integrals"):
+        return ""
+    from lpm.report.plots import Band, curve
+
+    lines: dict[str, Band] = {}
+    for name, method in (("Laporta, the process", "laporta"), ("learned, a worker", "learned")):
+        most: dict[int, float] = {}
+        for one in record["integrals"]:
+            # Of a worker that had nothing to do there is nothing to say.
+            if peak := one[method].get("peak"):
+                most[sum(one["weight"])] = max(peak, most.get(sum(one["weight"]), 0.0))
+        lines[name] = Band(np.array(sorted(most), dtype=float), np.array([most[x] for x in sorted(most)]))
+    return curve(lines, x_label="weight: sum of all indices without sign", y_label="peak memory (MB)")
+
+
+def figures(folder: Path) -> dict[str, str]:
+    """All figures, by name of the record."""
+    read = {n: json.loads(p.read_text(encoding="utf-8")) for n in BENCHMARKS if (p := folder / f"{n}.json").is_file()}
+    return {name: drawn for name, record in read.items() if (drawn := figure(record))}
 
 
 def pages(folder: Path) -> dict[str, str]:
@@ -135,6 +161,10 @@ def main() -> int:
     for name, text in written.items():
         with atomic_file(o.to / f"{name}.md") as path:
             path.write_text(text, encoding="utf-8")
+    for name, drawn in figures(o.results).items():
+        (o.to / "figures").mkdir(exist_ok=True)
+        with atomic_file(o.to / "figures" / f"{name}.svg") as path:
+            path.write_text(drawn + "\n", encoding="utf-8")
     print(f"wrote {' and '.join(written)}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 

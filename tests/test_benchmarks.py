@@ -381,6 +381,17 @@ def test_learned_reduction(start: Start) -> None:
     assert [row[0] for row in scrambled["rows"]][2:] == ["SAILIR, published", "target"]
 
 
+def test_memory_of_reductions_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    names = runpy.run_path(str(FOLDER / "run.py"))
+    one = {"integral": "I[1]", "weight": [1, 0], "learned": {"peak": 270.0}, "laporta": {"peak": 500.0}}
+    two = one | {"weight": [2, 2], "learned": {"failed": "no way"}, "laporta": {"peak": 900.0}}
+    drawn = names["figure"]({"integrals": [one, two]})
+    assert drawn.startswith("<svg")
+    assert "Laporta" in drawn
+    assert names["figure"]({"integrals": []}) == names["figure"]({}) == ""
+
+
 def test_dilogarithms(start: Start) -> None:
     record = start("dilogarithms")
     first, *deeper = record["tables"][0]["rows"]
