@@ -350,6 +350,13 @@ def test_couplings_that_make_no_sense_are_refused(change: dict[str, object]) -> 
             replace(OF[name], **change)
 
 
+def test_what_a_head_reads_beside_must_be_there() -> None:
+    known = config(OF["couple"])
+    tokenizers = {n: t for n, t in known.tokenizers.items() if n != "layer"}
+    with pytest.raises(ValueError, match="which the model has no tokenizer of"):
+        Model(replace(known, tokenizers=tokenizers), showers().schema)
+
+
 def test_networks_without_size_are_refused() -> None:
     with pytest.raises(ValueError, match="latent, hidden, beta > 0"):
         replace(OF["autoencode"], latent=0)
