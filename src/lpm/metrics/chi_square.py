@@ -77,7 +77,9 @@ def compared(generated: ArrayLike, reference: ArrayLike, *, bins: int = BINS, se
             f"χ² in {bins} bins: expected at least {_FEWEST * bins} values on both sides, got {len(sides[0])} and "
             f"{len(sides[1])}; make more"
         )
-    inner = np.unique(np.quantile(sides[1], np.linspace(0, 1, bins + 1)[1:-1]))
+    inner, times = np.unique(np.quantile(sides[1], np.linspace(0, 1, bins + 1)[1:-1]), return_counts=True)
+    # A value that is several quantiles has a bin of its own: what lies beside it is something else.
+    inner = np.union1d(inner, np.nextafter(inner[times > 1], np.inf))
     n, m = (np.bincount(np.searchsorted(inner, x, side="right"), minlength=len(inner) + 1) for x in sides)
     return homogeneity(n[None], m[None], seed=seed)
 
