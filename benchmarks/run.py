@@ -36,6 +36,7 @@ RESULTS_OF = {
     "learned_reduction": "A learned reduction of Feynman integrals",
     "pid": "Particle identification with missing detectors",
     "transfer": "From simulation to data",
+    "flash": "Flash simulation of a spectrometer",
     "tau": "Tau identification",
     "phase_space": "Four tops without a matrix element",
     "shower_generators": "Generators of showers",

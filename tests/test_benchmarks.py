@@ -171,6 +171,20 @@ def test_pid(start: Start) -> None:
     assert priors[1]["value"] > priors[-1]["value"] + 0.2
 
 
+@pytest.mark.slow
+def test_flash(start: Start) -> None:
+    pytest.importorskip("pythia8mc", reason="needs the sim extra")
+    record = start("flash", "--seeds", "1")
+    tracks, clusters, masses, likelihoods, speed = record["tables"]
+    assert tracks["columns"][:3] == ["observable", "all", "e"]
+    assert {"outcome", "dp", "rich_K", "ep"} <= {row[0] for row in tracks["rows"]}
+    assert {"clusters a photon", "energy", "mass"} <= {row[0] for row in clusters["rows"]}
+    assert [row[1] for row in masses["rows"]] == ["detailed", "flash"] * 2
+    assert len(likelihoods["rows"]) == 16
+    # Sixty steps teach little, and yet it is faster.
+    assert min(row[3]["value"] for row in speed["rows"]) > 1
+
+
 def test_transfer(start: Start) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     record = start("transfer")

@@ -35,7 +35,7 @@ def labelled(toy_jets: Callable[..., Batch]) -> Batch:
     return batch.with_field("jet", field, label * JETCLASS.index("Tbqq"))
 
 
-ELSEWHERE = ("calorimeter.", "pid.", "events.", "jets.origin", "jets.tau", "theory.")
+ELSEWHERE = ("calorimeter.", "flash.", "pid.", "events.", "jets.origin", "jets.tau", "theory.")
 """Recipes that need other data than jets of JetClass: tried in tests of their own."""
 
 
