@@ -80,10 +80,12 @@ def recipe(o: argparse.Namespace, name: str, seed: int, folder: Path) -> RunConf
     return run
 
 
-def trained(run: RunConfig, folder: Path) -> Model:
-    """The model of a run, trained if it is not there, or as far as it is not."""
+def trained(run: RunConfig, folder: Path) -> tuple[Model, float]:
+    """The model of a run, trained if it is not there or as far as it is not, and CPU seconds of all its training."""
+    clock = folder / "seconds.json"
+    spent = float(json.loads(clock.read_text(encoding="utf-8"))) if clock.is_file() else 0.0
     if (folder / "weights.safetensors").is_file():
-        return load(folder)
+        return load(folder), spent
     print(f"# {folder.name}", flush=True)
 
     def tell(event: str, **content: Any) -> None:
@@ -91,7 +93,14 @@ def trained(run: RunConfig, folder: Path) -> Model:
             losses = {n: round(v, 4) for n, v in content["loss"].items()}
             print(content["step"], losses, f"{content['eta_s']:.0f} s to go", flush=True)
 
-    return execute(run, folder, tell=tell, resume=has_state(folder / "training"))
+    start = time.process_time()
+    try:
+        model = execute(run, folder, tell=tell, resume=has_state(folder / "training"))
+    finally:
+        spent += time.process_time() - start
+        folder.mkdir(parents=True, exist_ok=True)
+        clock.write_text(json.dumps(spent), encoding="utf-8")
+    return model, spent
 
 
 def made(model: Model, given: Batch, path: Path, seed: int) -> None:
@@ -151,9 +160,8 @@ def result(o: argparse.Namespace, name: str, seed: int, folder: Path) -> dict[st
         with CaloChallengeReader(o.train) as reader:
             write_showers(path, [reader.read(0, min(len(given), len(reader)))], reader.geometry)
         return {"name": name, "seed": seed, "settings": settings(o), **judged(o, path)}
-    run, start = recipe(o, name, seed, folder), time.process_time()
-    model = trained(run, folder / f"{name}-{o.size}-{seed}")
-    spent = time.process_time() - start
+    run = recipe(o, name, seed, folder)
+    model, spent = trained(run, folder / f"{name}-{o.size}-{seed}")
     made(model, given, path, seed)
     head = model.head("cells")
     return {

@@ -301,12 +301,15 @@ def test_shower_generators(start: Start, tmp_path: Path) -> None:
     first = start("shower_generators", *words, "simulation,autoencoder", "--runs", tmp_path / "runs")["results"]
     lines = (tmp_path / "shower_generators.jsonl").read_text(encoding="utf-8")
     assert [json.loads(line)["name"] for line in lines.splitlines()] == ["simulation", "autoencoder"]
-    judged, timed, published = start("shower_generators", *words, "autoencoder", "--runs", tmp_path / "runs")["tables"]
+    record = start("shower_generators", *words, "autoencoder", "--runs", tmp_path / "runs")
+    judged, timed, published = record["tables"]
     assert (tmp_path / "shower_generators.jsonl").read_text(encoding="utf-8") == lines  # what was there is kept
     assert [row[0] for row in judged["rows"]] == ["simulation", "variational autoencoder"]
     assert judged["rows"][0][5]["value"] == first[0]["high"][0]
     assert [row[0] for row in timed["rows"]] == ["variational autoencoder"]
     assert published["rows"][0][0] == "GEANT4"
+    spent = json.loads((tmp_path / "runs" / "autoencoder-1-0" / "seconds.json").read_text(encoding="utf-8"))
+    assert spent == record["results"][1]["seconds"] > 0
 
 
 def test_loader(start: Start) -> None:
