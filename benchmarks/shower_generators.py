@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from record import RESULTS, Cell, Record, Table, options_of, short
+from record import RESULTS, Cell, Record, Table, command, options_of, short
 
 from lpm.data.batch import Batch
 from lpm.data.io.showers import CaloChallengeReader, write_showers
@@ -283,7 +283,10 @@ def main() -> None:
         for name in [n for n in ROWS if n in names]:
             for seed in range(o.seeds if name != "simulation" else 1):
                 if o.anew or not there(kept(lines, o), o, name, seed, folder):
+                    begun = time.perf_counter()
                     found = result(o, name, seed, folder)
+                    found |= {"command": command(), "commit": record.environment["commit"]}
+                    found["took"] = round(time.perf_counter() - begun, 1)
                     lines.parent.mkdir(parents=True, exist_ok=True)
                     with lines.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(found) + "\n")
@@ -315,6 +318,10 @@ def fill(record: Record, o: argparse.Namespace, results: list[dict[str, Any]]) -
         "The challenge's numbers are those of Geant4 showers and of larger classifiers (arXiv 2410.21611): they say "
         "what such generators reach when trained to the end, not who is better.",
     ]
+    parts = {r["command"]: (r["commit"] or "unknown")[:12] for r in results}
+    if set(parts) != {command()}:
+        made_by = "; ".join(f"`{text}` (commit {commit})" for text, commit in parts.items())
+        record.notes.append(f"Made in parts, {sum(r['took'] for r in results):,.0f} s in all: {made_by}.")
     record.more["results"] = results
 
 

@@ -310,6 +310,8 @@ def test_shower_generators(start: Start, tmp_path: Path) -> None:
     assert published["rows"][0][0] == "GEANT4"
     spent = json.loads((tmp_path / "runs" / "autoencoder-1-0" / "seconds.json").read_text(encoding="utf-8"))
     assert spent == record["results"][1]["seconds"] > 0
+    assert first[0]["command"] in record["notes"][-1]
+    assert first[0]["command"] != record["command"]
 
 
 def test_loader(start: Start) -> None:
