@@ -160,8 +160,9 @@ def reduced(o: argparse.Namespace, begun: float) -> list[dict[str, Any]]:
         beside.write_text(json.dumps(sorted(learned_from(LEARNED, 2 if o.quick else 1500))), encoding="utf-8")
     chosen = integrals(o.integrals, HELD, frozenset(map(tuple, json.loads(beside.read_text(encoding="utf-8")))))
     lines = done.read_text(encoding="utf-8").splitlines() if done.exists() else []
-    results: list[dict[str, Any]] = [json.loads(line) for line in lines]
-    assert [tuple(r["index"]) for r in results] == chosen[: len(results)], f"{o.work}: holds other integrals"
+    kept = map(json.loads, lines)
+    results: list[dict[str, Any]] = [r | {"index": tuple(r["index"])} for r in kept]
+    assert [r["index"] for r in results] == chosen[: len(results)], f"{o.work}: holds other integrals"
     for index in chosen[len(results) :]:
         left = 60 * o.minutes - (time.monotonic() - begun) if o.minutes else None
         try:
