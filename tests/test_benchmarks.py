@@ -296,6 +296,7 @@ def test_calorimeter_judge(start: Start) -> None:
     assert [row[0] for row in made["rows"]] == ["1-photons", "1-pions", "2", "3"]
 
 
+@pytest.mark.slow
 def test_shower_generators(start: Start, tmp_path: Path) -> None:
     words = ("--seeds", "1", "--only")
     first = start("shower_generators", *words, "simulation,autoencoder", "--runs", tmp_path / "runs")["results"]
