@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from lpm.cli.evaluate import evaluate
+from lpm.data.io import open_file
 from lpm.data.io.showers import write_showers
 from lpm.data.showers import cells_of
 from lpm.physics.geometry import GEOMETRIES
@@ -139,3 +140,30 @@ def test_what_a_metric_needs_is_said(files):
     ):
         result = run(*files, "--metrics", name)
         assert match in str(result.exception), name
+
+
+def test_showers_of_geant4_in_boxes_are_judged(shared_data, tmp_path):
+    """Halves of the public sample are alike; a generated file in HDF5 stands beside the ROOT file."""
+    path = shared_data / "calorimeter" / "geant4_em_showers_1000.root"
+    with open_file(path) as reader:
+        batch = reader.read(0, 500)
+        write_showers(tmp_path / "half.hdf5", [batch], reader.geometry)
+        write_showers(tmp_path / "rest.hdf5", [reader.read(500, 1000)], reader.geometry)
+    found = {}
+    for name, reference in (("half", tmp_path / "rest.hdf5"), ("whole", path)):
+        result = run(tmp_path / "half.hdf5", reference, "--dataset", "12x12x12", "--metrics", "separation", "--json")
+        assert result.exit_code == 0, result.exception
+        found[name] = json.loads(result.stdout)
+    for name in ("E layer 3", "EC r layer 5", "Width Eta layer 2", "Sparsity layer 6"):
+        assert found["half"]["separation"][name] < 5 * found["half"]["separation_floor"][name]
+        assert found["whole"]["separation"][name] < found["half"]["separation"][name]
+    unnamed = run(tmp_path / "half.hdf5", path)
+    assert "an XML, or cells such as 12x12x12" in str(unnamed.exception)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    other = tmp_path / "points.csv"
+    other.write_text("x,y\n1,2\n")
+    result = run(sample(tmp_path / "a.hdf5", 1), other)
+    assert result.exit_code == 1
+    assert str(other) in str(result.exception)

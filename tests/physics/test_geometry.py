@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lpm.physics.geometry import GEOMETRIES, Box, Geometry, Layer, geometry_of, read_binning
+from lpm.physics.geometry import GEOMETRIES, Box, Geometry, Layer, Planes, geometry_of, read_binning
 
 FILES = {"1-photons": "1_photons", "1-pions": "1_pions", "2": "2", "3": "3"}
 
@@ -92,3 +92,15 @@ def test_boxes_refuse_nothing_and_too_much():
             Box("b", cells)
     with pytest.raises(ValueError, match="outside"):
         Box("b", (2, 2, 2)).voxel(0, 2, 0)
+
+
+def test_a_box_is_seen_as_planes():
+    box = Box("4x3x2", (4, 3, 2), (5.0, 5.0, 10.0))
+    planes = Planes.of(box)
+    assert (planes.voxels, planes.shape, planes.regular) == (24, (2, 3, 4), True)
+    assert np.array_equal(planes.places, box.places)
+    assert np.allclose(
+        planes.centres.reshape(2, 3, 4, 3)[1, 2],
+        [[-7.5, 5, 81.25**0.5], [-2.5, 5, 31.25**0.5], [2.5, 5, 31.25**0.5], [7.5, 5, 81.25**0.5]],
+    )
+    assert int(planes.voxel(1, 3, 2)) == int(box.voxel(1, 3, 2)) == 23

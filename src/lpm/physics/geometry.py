@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["GEOMETRIES", "Box", "Geometry", "Layer", "geometry_of", "read_binning"]
+__all__ = ["GEOMETRIES", "Box", "Geometry", "Layer", "Planes", "geometry_of", "read_binning"]
 
 MOST_VOXELS = 10_000_000
 """Above this a binning is taken for a mistake."""
@@ -204,6 +204,36 @@ class Box:
         return np.asarray((z * self.cells[1] + j) * self.cells[0] + i)
 
 
+@dataclass(frozen=True)
+class Planes(Geometry):
+    """A box seen as layers, each of rows (sectors) and columns (rings), in the same order of voxels.
+
+    So boxes are judged as cylinders are: η and φ are x and y from the axis, r is the distance from it. Edges count
+    cells along x in mm.
+    """
+
+    @classmethod
+    def of(cls, box: Box) -> Planes:
+        """The layers of a box; cells whose size is not known count as 1 mm.
+
+        Example:
+            >>> planes = Planes.of(Box("2x2x3", (2, 2, 3)))
+            >>> planes.name, planes.shape, planes.centres[:3].round(2).tolist()
+            ('2x2x3', (3, 2, 2), [[-0.5, -0.5, 0.71], [0.5, -0.5, 0.71], [-0.5, 0.5, 0.71]])
+        """
+        (x, y, z), step = box.cells, (box.size or (1.0, 1.0, 1.0))[0]
+        return cls(box.name, tuple(Layer(i, tuple(step * k for k in range(x + 1)), y) for i in range(z)))
+
+    @cached_property
+    def centres(self) -> NDArray[np.float64]:
+        """(V, 3) x, y and distance from the axis of the middle of each voxel, in mm."""
+        layer = self.layers[0]
+        step = layer.r_edges[1]
+        x = (self.places[:, 1] - (layer.rings - 1) / 2) * step
+        y = (self.places[:, 2] - (layer.sectors - 1) / 2) * step
+        return np.stack([x, y, np.hypot(x, y)], 1)
+
+
 def read_binning(text: str, name: str) -> Geometry:
     """Geometry from the binning XML of the CaloChallenge: `<Bins><Bin><Layer id r_edges n_bin_alpha/>…`.
 
@@ -257,7 +287,7 @@ def geometry_of(voxels: int) -> Geometry:
         if geometry.voxels == voxels:
             return geometry
     known = ", ".join(f"{g.voxels:,} ({name})" for name, g in GEOMETRIES.items())
-    raise ValueError(f"showers of {voxels:,} voxels: expected {known}, or name the XML of their binning")
+    raise ValueError(f"showers of {voxels:,} voxels: expected {known}, or name their binning: an XML, or cells such as 12x12x12")
 
 
 def _steps(step: float, count: int) -> tuple[float, ...]:

@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from lpm.data.batch import Batch
+from lpm.data.io import open_file
 from lpm.data.io.showers import CaloChallengeReader
+from lpm.data.showers import grid_of
 from lpm.metrics.calorimeter import MAX_SAMPLES, MIN_SAMPLES, physics_distances, separations
 from lpm.metrics.estimate import Estimate
 from lpm.metrics.memory import memorised
@@ -26,7 +28,7 @@ from lpm.metrics.shower_classifiers import Telling, Training, log_posterior, tel
 from lpm.metrics.shower_energies import FEWEST, energy_bins, interpolated
 from lpm.metrics.shower_inputs import Level, both, inputs, logarithms
 from lpm.metrics.shower_networks import Residual3d
-from lpm.physics.geometry import Geometry
+from lpm.physics.geometry import Box, Geometry, Planes
 from lpm.tasks.calorimeter import describe_grid, threshold_of
 
 __all__ = ["JUDGES", "Judge", "Judging", "read_showers"]
@@ -92,11 +94,12 @@ class Judge:
 
 
 def read_showers(path: str | Path, dataset: str | None = None, *, cells: bool = True) -> tuple[Batch, Geometry]:
-    """All showers of a file of the CaloChallenge with what describes them, read slice by slice.
+    """All showers of a file with what describes them, read slice by slice.
 
     Args:
-        path: The file.
-        dataset: Name of a data set or path of a binning XML; None if the number of voxels tells.
+        path: A file of the CaloChallenge's form, or ROOT with showers in boxes.
+        dataset: Name of a data set, cells of a box such as `12x12x12`, or path of a binning XML; None if the file
+            tells.
         cells: Whether to keep the places of cells; else only their energies, which takes a fraction of the time.
 
     Returns:
@@ -105,11 +108,29 @@ def read_showers(path: str | Path, dataset: str | None = None, *, cells: bool = 
     Raises:
         ValueError: If the file has other voxels, a shower is faulty, or there is none.
     """
+    if Path(path).is_file() and not CaloChallengeReader.sniff(Path(path)):
+        return _in_boxes(path, cells)
     with CaloChallengeReader(path, tree=dataset, dtype=torch.float64) as reader:
         parts = [describe_grid(*block, reader.geometry, cells=cells) for block in reader.dense()]
         if not parts:
             raise ValueError(f"{path}: expected showers, found none; check how the file was made")
         return Batch.cat(parts), reader.geometry
+
+
+def _in_boxes(path: str | Path, cells: bool) -> tuple[Batch, Geometry]:
+    """Showers in boxes as layers of rows and columns."""
+    with open_file(path) as reader:
+        box = getattr(reader, "geometry", None)
+        if not isinstance(box, Box):
+            raise ValueError(
+                f"{path}: expected showers in the form of the CaloChallenge, or in boxes; name such a file"
+            )
+        planes = Planes.of(box)
+        parts = [
+            describe_grid(grid_of(b, box).double(), b.field("shower.energy").values.double(), planes, cells=cells)
+            for b in reader.batches()
+        ]
+        return Batch.cat(parts), planes
 
 
 def number(x: float) -> float | None:

@@ -9,6 +9,7 @@ binning XML.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from lpm.data.io.base import OnBad, Reader
 from lpm.data.io.hdf5 import Hdf5Reader
 from lpm.data.schema import Schema
 from lpm.data.showers import DATA_SETS, PARTICLES, cells_of, grid_of, points_schema, showers_schema
-from lpm.physics.geometry import GEOMETRIES, Box, Geometry, geometry_of, read_binning
+from lpm.physics.geometry import GEOMETRIES, Box, Geometry, Planes, geometry_of, read_binning
 from lpm.records.files import atomic_file
 
 __all__ = ["CaloChallengeReader", "FastCaloSimReader", "named_geometry", "write_showers"]
@@ -39,20 +40,24 @@ _BLOCK = 200_000
 
 
 def named_geometry(name: str) -> Geometry:
-    """A geometry of the CaloChallenge by name, or of the XML at a path.
+    """A geometry of the CaloChallenge by name, a box by its cells along x, y and z, or that of the XML at a path.
 
     Raises:
         ValueError: If there is neither, or the XML is no binning.
 
     Example:
-        >>> named_geometry("1-pions").voxels
-        533
+        >>> named_geometry("1-pions").voxels, named_geometry("12x12x10").voxels
+        (533, 1440)
     """
     if name in GEOMETRIES:
         return GEOMETRIES[name]
+    if found := re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})x([1-9]\d{0,3})", name):
+        x, y, z = (int(n) for n in found.groups())
+        return Planes.of(Box(name, (x, y, z)))
     path = Path(name)
     if not path.is_file():
-        raise ValueError(f"no geometry {name!r}: expected one of {', '.join(GEOMETRIES)}, or the path of a binning XML")
+        raise ValueError(f"no geometry {name!r}: expected one of {', '.join(GEOMETRIES)}, cells such as 12x12x12, or "
+                         "the path of a binning XML")  # fmt: skip
     try:
         return read_binning(path.read_text(encoding="utf-8"), path.stem)
     except UnicodeDecodeError:
