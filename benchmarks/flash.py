@@ -1,4 +1,4 @@
-"""A flash simulation gives what the detailed one does, and a hundred times faster.
+"""How close a flash simulation comes to the detailed one, and how much faster it is.
 
     lpm simulate flash charged/ -n 100000                            # some minutes each
     lpm simulate flash photons/ -n 12000 --process photons
@@ -169,8 +169,8 @@ def main() -> None:
     sizes = (30_000, 6000, 3000)
     if o.quick:
         o.seeds, o.steps, o.decays, sizes = 2, 60, 1000, (6000, 6000, 400)
-    record = Record(o, f"Every observable of a flash simulation lies within χ²/ndf ≤ {BOUND:g} of the detailed one, "
-                       "and it is 100 times as fast.")  # fmt: skip
+    record = Record(o, f"A flash simulation beside the detailed one: χ²/ndf of every observable against a bound of {BOUND:g}, "
+                       "its speed against a hundred times.")  # fmt: skip
     torch.set_num_threads(1)
     whole, groups = sample(record, o.charged, "charged", sizes[0]), sample(record, o.photons, "photons", sizes[1])
     models, found, neutral, of_groups = [], [], [], []
