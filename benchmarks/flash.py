@@ -169,8 +169,8 @@ def main() -> None:
     sizes = (30_000, 6000, 3000)
     if o.quick:
         o.seeds, o.steps, o.decays, sizes = 2, 60, 1000, (6000, 6000, 400)
-    record = Record(o, f"A flash simulation beside the detailed one: χ²/ndf of every observable against a bound of {BOUND:g}, "
-                       "its speed against a hundred times.")  # fmt: skip
+    claim = f"A flash simulation beside the detailed one: χ²/ndf of every observable against a bound of {BOUND:g}, "
+    record = Record(o, claim + "its speed against a hundred times.")
     torch.set_num_threads(1)
     whole, groups = sample(record, o.charged, "charged", sizes[0]), sample(record, o.photons, "photons", sizes[1])
     models, found, neutral, of_groups = [], [], [], []
