@@ -287,7 +287,9 @@ def geometry_of(voxels: int) -> Geometry:
         if geometry.voxels == voxels:
             return geometry
     known = ", ".join(f"{g.voxels:,} ({name})" for name, g in GEOMETRIES.items())
-    raise ValueError(f"showers of {voxels:,} voxels: expected {known}, or name their binning: an XML, or cells such as 12x12x12")
+    raise ValueError(
+        f"showers of {voxels:,} voxels: expected {known}, or name their binning: an XML, or cells such as 12x12x12"
+    )
 
 
 def _steps(step: float, count: int) -> tuple[float, ...]:
