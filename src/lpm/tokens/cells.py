@@ -1,10 +1,11 @@
 r"""Energies of calorimeter cells as features of their patch, standardised for the energy of their layer.
 
 The energy :math:`v` of a cell becomes :math:`x = (\ln(v / v_0) - \mu) / \sigma`, where :math:`v_0` is the threshold.
-Cells without energy, which would be a spike in the distribution, are spread over :math:`-1 < \ln(v / v_0) < 0`; what is
-generated below 0 is no energy. Mean and deviation belong to a cell of a place and follow the energy :math:`E_l` of its
-layer, piecewise linearly in its logarithm: a flow that starts from unit Gaussians then knows the average shower of any
-energy already, and has only its fluctuations left to learn.
+Cells without energy, which would be a spike in the distribution, are spread over :math:`-2 < \ln(v / v_0) < -1`; what
+is generated below 0 is no energy. A flow is smooth, and in the gap between it may err without harm: without it, far too
+many cells come to lie just above the threshold. Mean and deviation belong to a cell of a place and follow the energy
+:math:`E_l` of its layer, piecewise linearly in its logarithm: a flow that starts from unit Gaussians then knows the
+average shower of any energy already, and has only its fluctuations left to learn.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ STEP = 0.75
 
 KNOTS = 26
 """Up to 10⁸ times the threshold."""
+
+GAP = 1.0
+"""Between cells without energy, which fill one unit of the logarithm, and the threshold."""
 
 FEWEST = 20.0
 """Fewer rows at a knot tell no deviation: it takes that of the nearest knot with more."""
@@ -132,7 +136,7 @@ class Cells(Tokenizer):
 
     def _logarithm(self, cell_TW: Tensor) -> Tensor:
         u_TW = cell_TW.clamp_min(1e-30).log()
-        return torch.where(u_TW < 0, -torch.rand(u_TW.shape).to(u_TW), u_TW)
+        return torch.where(u_TW < 0, -GAP - torch.rand(u_TW.shape).to(u_TW), u_TW)
 
     def _knots(self, layer_T: Tensor) -> tuple[Tensor, Tensor]:
         """(T,) knot below the energy of each layer, and how far the way to the next it is."""
