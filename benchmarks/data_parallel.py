@@ -22,7 +22,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import tempfile
 import time
@@ -38,6 +37,7 @@ from lpm.model.backbone import BackboneConfig
 from lpm.model.model import Model
 from lpm.recipes import RECIPES, RunConfig
 from lpm.recipes.events import open_data
+from lpm.records.environment import peak_memory
 from lpm.tasks.jets import SUBSTRUCTURE, observe
 from lpm.train.launch import LaunchConfig
 from lpm.train.launch.command import processes
@@ -81,7 +81,7 @@ def worker(o: argparse.Namespace) -> None:
     with world("cpu") as place:
         torch.manual_seed(config.seed)
         data = open_data(config, place)
-        before = peak()
+        before = peak_memory()
         model = Model(config.model, data.train.schema)
         for name in model.tokenizers:
             model.tokenizer(name).fit([next(iter(data.once()))])
@@ -98,14 +98,9 @@ def worker(o: argparse.Namespace) -> None:
                 found["parts"][name] = used / 1e6 / seconds
         else:
             fit(model, data.train, config.train, record=record, place=place)
-        found["memory"] = max(gather(peak() - before, place))
+        found["memory"] = max(gather(peak_memory() - before, place))
         if place.first:
             print(LABEL + json.dumps({**found, "rate": rates[-1]}), flush=True)
-
-
-def peak() -> int:
-    """Peak resident memory of this process, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def start(o: argparse.Namespace, ranks: int, **changes: Any) -> subprocess.Popen[str]:

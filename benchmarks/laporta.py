@@ -14,7 +14,6 @@ of a fresh process, libraries included.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from typing import Any
 from record import Cell, Record, Table, median, options_of
 
 from lpm.metrics.estimate import Estimate
+from lpm.records.environment import peak_memory
 from lpm.theory.ibp.family import read_family
 from lpm.theory.ibp.laporta import Reducer, Seeds
 from lpm.theory.modular import PRIMES
@@ -118,7 +118,7 @@ def main() -> None:
         o.ranks, o.plain, o.repeats = [1], 1, 1
     if o.worker:
         reducer(o.worker, o.prime)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        print(peak_memory())
         return
     record = Record(o, "Systems of identities are solved at machine speed, and each result comes with its proof.")
     reducer(1, o.prime)

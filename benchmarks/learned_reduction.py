@@ -36,7 +36,8 @@ from torch import Tensor
 from lpm.data.batch import Batch
 from lpm.metrics.estimate import Estimate, interval
 from lpm.model.checkpoint import load, resolve
-from lpm.theory.ibp.driver import Answer, Memo, Work, peak_memory, reduce
+from lpm.records.environment import peak_memory
+from lpm.theory.ibp.driver import Answer, Memo, Work, reduce
 from lpm.theory.ibp.family import Index, read_family, show
 from lpm.theory.ibp.paths import PathConfig, masters
 from lpm.theory.ibp.policy import COUNTS

@@ -17,7 +17,6 @@ in training shuffles particles and drops those beyond a random length. Both colu
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -39,6 +38,7 @@ from lpm.model.model import Model, ModelConfig
 from lpm.model.sets.particle_transformer import ParticleTransformerConfig
 from lpm.model.sets.weaver import load_weaver
 from lpm.model.view import View
+from lpm.records.environment import peak_memory
 from lpm.tokens import ContinuousConfig, Transform
 
 LONGEST = 128
@@ -194,7 +194,7 @@ def alone(o: argparse.Namespace) -> None:
         call = turns({o.side: weaver(o.side == "trim=True").train(train)}, model, batch, o.work)[o.side]
     call()
     call()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_memory() / 2**20)
 
 
 def main() -> None:

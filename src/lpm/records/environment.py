@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["environment"]
+__all__ = ["environment", "peak_memory"]
 
 PACKAGES = ("lpm", "torch", "numpy", "pyarrow", "pythia8mc", "fastjet", "vector-quantize-pytorch")
 
@@ -27,6 +29,23 @@ def environment() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     hardware = {"processor": _processor(), "cores": os.cpu_count(), "memory_gib": round(memory, 1), "gpus": gpus}
     return {"versions": _versions(), "hardware": hardware, "commit": _commit()}
+
+
+def peak_memory() -> int:
+    """Most bytes that this process ever held.
+
+    Linux hands the maximum that `getrusage` knows from parent to child; what the kernel says of the process is its own.
+
+    Example:
+        >>> peak_memory() > 10**6
+        True
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text(encoding="ascii").splitlines() if x.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _versions() -> dict[str, str]:

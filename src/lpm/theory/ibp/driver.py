@@ -7,8 +7,6 @@ flat. What was found can be kept in a file, from which a reduction that was kill
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -22,6 +20,7 @@ import torch
 from lpm.data.farm import Crew, Farm, open_crew
 from lpm.model.checkpoint import load
 from lpm.records.config import to_dict
+from lpm.records.environment import peak_memory
 from lpm.records.hashing import hash_json
 from lpm.theory.ibp.family import Family, Index, show
 from lpm.theory.ibp.learned import BeamConfig, Lowered, Lowering
@@ -29,7 +28,7 @@ from lpm.theory.ibp.paths import masters, substitute
 from lpm.theory.ibp.sectors import sector_of
 from lpm.theory.ibp.steps import Row, weight
 
-__all__ = ["Answer", "Memo", "Work", "peak_memory", "reduce"]
+__all__ = ["Answer", "Memo", "Work", "reduce"]
 
 AHEAD = 2
 """Integrals handed to each worker, so that it never waits."""
@@ -89,23 +88,6 @@ def lower(work: Work, index: Index) -> Answer:
     here, begun = lowering(work), time.process_time()
     out = here(index)
     return Answer(out, peak_memory(), time.process_time() - begun)
-
-
-def peak_memory() -> int:
-    """Most bytes that this process ever held.
-
-    Linux hands the maximum that `getrusage` knows from parent to child; what the kernel says of the process is its own.
-
-    Example:
-        >>> peak_memory() > 10**6
-        True
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text(encoding="ascii").splitlines() if x.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 class Memo:
