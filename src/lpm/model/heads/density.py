@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from lpm.data.batch import Batch, Ragged
 from lpm.model.heads.base import Head
-from lpm.model.heads.spline import parameters_of, spline
+from lpm.model.heads.spline import parameters_of, spline, unmapped
 from lpm.model.packing import Hidden
 from lpm.model.view import Streams, View
 from lpm.tokens import Tokenizer, Tokens
@@ -167,4 +167,4 @@ def _forward(y: Tensor, p: Tensor, config: DensityConfig) -> tuple[Tensor, Tenso
 
 def _inverse(u: Tensor, p: Tensor, config: DensityConfig) -> Tensor:
     middle, log_scale, rest = _scale(p)
-    return spline(u, rest, config.reach, inverse=True)[0] * log_scale.exp() + middle
+    return unmapped(u, rest, config.reach) * log_scale.exp() + middle

@@ -9,13 +9,14 @@ Shapes: … any, K bins.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["parameters_of", "spline"]
+__all__ = ["parameters_of", "spline", "unmapped"]
 
 LEAST = 1e-3
 """Of the range, the smallest width and height of a bin; and the smallest slope."""
@@ -56,35 +57,70 @@ def spline(
         >>> float(y[2]), float(log[2])
         (7.0, 0.0)
     """
-    bins = (parameters.shape[-1] + 1) // 3
-    widths, heights, slopes = parameters.split_with_sizes([bins, bins, bins - 1], -1)
-    x_at, y_at = _knots(widths, reach), _knots(heights, reach)
-    slopes = F.pad(LEAST + F.softplus(slopes + _SLOPE), (1, 1), value=1.0)
     inside = x.abs() < reach
     at = torch.where(inside, x, 0.0)
-    found = (y_at if inverse else x_at)[..., 1:-1]
-    bin_ = (at[..., None] >= found).sum(-1, keepdim=True)
+    piece = _Piece.of(at, parameters, reach, inverse)
+    t = piece.back(at) if inverse else (at - piece.x0) / piece.width
+    s, d0, d1, rest = piece.height / piece.width, piece.d0, piece.d1, t * (1 - t)
+    below = s + (d0 + d1 - 2 * s) * rest
+    out = t * piece.width + piece.x0 if inverse else piece.y0 + piece.height * (s * t * t + d0 * rest) / below
+    log = (s * s * (d1 * t * t + 2 * s * rest + d0 * (1 - t) ** 2)).log() - 2 * below.log()
+    return torch.where(inside, out, x), torch.where(inside, -log if inverse else log, 0.0)
 
-    def of(values: Tensor, next_: int = 0) -> Tensor:
-        return values.gather(-1, bin_ + next_)[..., 0]
 
-    x0, y0, d0, d1 = of(x_at), of(y_at), of(slopes), of(slopes, 1)
-    width, height = of(x_at, 1) - x0, of(y_at, 1) - y0
-    s = height / width
-    bend = d0 + d1 - 2 * s
-    if inverse:
-        dy = at - y0
-        a, b, c = height * (s - d0) + dy * bend, height * d0 - dy * bend, -s * dy
+def unmapped(y: Float[Tensor, ...], parameters: Float[Tensor, "... R"], reach: float) -> Float[Tensor, ...]:
+    """What `spline` maps to y: its inverse without the derivative, which sampling has no use for.
+
+    Args:
+        y: Numbers.
+        parameters: As for `spline`.
+        reach: T.
+
+    Example:
+        >>> p = torch.randn(5, parameters_of(4), generator=torch.Generator().manual_seed(0))
+        >>> y = torch.linspace(-3, 3, 5)
+        >>> torch.equal(unmapped(y, p, 2.0), spline(y, p, 2.0, inverse=True)[0])
+        True
+    """
+    inside = y.abs() < reach
+    at = torch.where(inside, y, 0.0)
+    piece = _Piece.of(at, parameters, reach, True)
+    return torch.where(inside, piece.back(at) * piece.width + piece.x0, y)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The piece in which each number lies: its lower corner, width, height and slopes at both ends."""
+
+    x0: Tensor
+    y0: Tensor
+    width: Tensor
+    height: Tensor
+    d0: Tensor
+    d1: Tensor
+
+    @classmethod
+    def of(cls, at: Tensor, parameters: Tensor, reach: float, inverse: bool) -> _Piece:
+        """Of numbers within the reach, seen along y for the inverse."""
+        bins = (parameters.shape[-1] + 1) // 3
+        widths, heights, slopes = parameters.split_with_sizes([bins, bins, bins - 1], -1)
+        x_at, y_at = _knots(widths, reach), _knots(heights, reach)
+        found = (y_at if inverse else x_at)[..., 1:-1]
+        bin_ = (at[..., None] >= found).sum(-1, keepdim=True)
+        ends = torch.cat([bin_, bin_ + 1], -1)
+        (x0, x1), (y0, y1) = (values.gather(-1, ends).unbind(-1) for values in (x_at, y_at))
+        # Zeros stand for slopes of 1, those at the ends.
+        raw = F.pad(slopes, (1, 1)).gather(-1, ends)
+        d0, d1 = (LEAST + F.softplus(raw + _SLOPE)).unbind(-1)
+        return cls(x0, y0, x1 - x0, y1 - y0, d0, d1)
+
+    def back(self, y: Tensor) -> Tensor:
+        """How far along the piece, from 0 to 1, the map gives y."""
+        s, dy = self.height / self.width, y - self.y0
+        bend = self.d0 + self.d1 - 2 * s
+        a, b, c = self.height * (s - self.d0) + dy * bend, self.height * self.d0 - dy * bend, -s * dy
         # The root that stays finite when a is 0.
-        t = 2 * c / (-b - (b * b - 4 * a * c).clamp_min(0).sqrt())
-        out = t * width + x0
-    else:
-        t = (at - x0) / width
-        out = y0 + height * (s * t * t + d0 * t * (1 - t)) / (s + bend * t * (1 - t))
-    below = s + bend * t * (1 - t)
-    log = (s * s * (d1 * t * t + 2 * s * t * (1 - t) + d0 * (1 - t) ** 2)).log() - 2 * below.log()
-    log = -log if inverse else log
-    return torch.where(inside, out, x), torch.where(inside, log, 0.0)
+        return 2 * c / (-b - (b * b - 4 * a * c).clamp_min(0).sqrt())
 
 
 def _knots(sizes: Tensor, reach: float) -> Tensor:
