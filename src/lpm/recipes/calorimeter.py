@@ -33,7 +33,7 @@ def patches_of(dataset: str) -> Patches:
 
     Example:
         >>> [len(patches_of(name).voxels) for name in PATCHES]
-        [15, 20, 45, 225]
+        [15, 16, 45, 225]
     """
     if dataset not in DATA_SETS:
         raise ValueError(f"no data set {dataset!r} of showers; there are {', '.join(DATA_SETS)}")
