@@ -27,7 +27,7 @@ from torch import Tensor
 from lpm.data.batch import Batch, Ragged
 from lpm.data.schema import Collection, Field, Schema
 from lpm.data.showers import SHOWER, cells_of, grid_of
-from lpm.physics.geometry import Box, Geometry
+from lpm.physics.geometry import Box, Geometry, Planes
 from lpm.physics.shares import settled, shares_of
 
 __all__ = ["Patches", "cut_each", "together", "with_shower"]
@@ -82,12 +82,14 @@ class Patches:
         return self.cells or self.sectors * self.rings
 
     @cached_property
+    def _cylinder(self) -> Geometry:
+        """The geometry, a box as layers of rows and columns."""
+        return Planes.of(self.geometry) if isinstance(self.geometry, Box) else self.geometry
+
+    @cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Sectors and rings of each layer."""
-        if isinstance(self.geometry, Box):
-            x, y, z = self.geometry.cells
-            return ((y, x),) * z
-        return tuple((layer.sectors, layer.rings) for layer in self.geometry.layers)
+        return tuple((layer.sectors, layer.rings) for layer in self._cylinder.layers)
 
     @property
     def sizes(self) -> list[int]:
@@ -120,14 +122,8 @@ class Patches:
         Its depth as a share of all layers and of how many; the distance of its first and its last cell from the axis,
         ln(1 + r / 10 mm); and the direction of its middle, of length 1 for one cell and 0 for a whole ring.
         """
-        places = self.geometry.places
-        if isinstance(self.geometry, Box):
-            x, y, _ = self.geometry.cells
-            step = self.geometry.size or (10.0, 10.0, 10.0)
-            eta, phi = ((places[:, i + 1] - (n - 1) / 2) * step[i] for i, n in enumerate((x, y)))
-        else:
-            eta, phi = self.geometry.centres[:, 0], self.geometry.centres[:, 1]
-        r, count = np.hypot(eta, phi), len(self.shapes)
+        eta, phi, r = self._cylinder.centres.T
+        count = len(self.shapes)
         rows = []
         for row, layer in zip(self.voxels, self.layers, strict=True):
             at = row[row >= 0]
@@ -138,7 +134,7 @@ class Patches:
 
     @property
     def schema(self) -> Schema:
-        """`shower`, `layer` and `patch`; other fields of `shower` stay as they are."""
+        """`layer` and `patch`; `shower` stays as it is."""
         cells = tuple(Field(name=f"e{i}", unit="GeV", low=0.0, text="energy of a cell") for i in range(self.width))
         place = Field(name="place", kind="count", low=0.0, text="place of the patch in the geometry")
         layer = Field(name="layer", unit="GeV", low=0.0, text="energy of its layer")

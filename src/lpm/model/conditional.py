@@ -9,6 +9,7 @@ Shapes: B events, R rows of each, T = B R rows of all, D width, F features.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -94,9 +95,7 @@ def _with(tokens: Tokens, features: Tensor | None, time: Tensor | None = None) -
     features = torch.zeros_like(tokens.features) if features is None else features
     if tokens.real is not None:
         features = features * tokens.real
-    return Tokens(
-        tokens.offsets, features=features, time=time, known=tokens.known, place=tokens.place, real=tokens.real
-    )
+    return replace(tokens, features=features, codes=None, time=time)
 
 
 def _follow(model: Model, head: Flow, batch: Batch, config: FlowSampleConfig, generator: torch.Generator) -> Tokens:
@@ -132,14 +131,13 @@ def _grow(model: Model, head: NextToken, batch: Batch, generator: torch.Generato
         for row in range(_each(batch, name)):
             h_BD = body.step(_embedded(model, batch, name, row), [cache])
     choose = Chooser(SampleConfig(), uniform_of(generator, device), device)
-    tokenizer, many = model.tokenizer(of), _each(batch, of)
+    tokenizer, many, columns = model.tokenizer(of), _each(batch, of), _columns(model, batch, of)
+    batch = _replaced(batch, of, batch.collections[of].values.clone())
+    values_BRF = batch.collections[of].values.view(len(batch), many, -1)  # of the copy, filled row by row
     for row in range(many):
         codes_BK = head.chain.sample(h_BD, choose)
-        tokens = tokenizer.encode(_row(batch, of, row))
-        made = tokenizer.decode(Tokens(tokens.offsets, codes=codes_BK, place=tokens.place), generator)
-        values = batch.collections[of].values.view(len(batch), many, -1).clone()
-        values[:, row, _columns(model, batch, of)] = made.values
-        batch = _replaced(batch, of, values.flatten(0, 1))
+        tokens = replace(tokenizer.encode(_row(batch, of, row)), features=None, codes=codes_BK)
+        values_BRF[:, row, columns] = tokenizer.decode(tokens, generator).values.to(values_BRF.dtype)
         if row + 1 < many:
             h_BD = body.step(_embedded(model, batch, of, row), [cache])
     choose.check()

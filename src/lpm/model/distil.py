@@ -14,6 +14,7 @@ Shapes: B events, T rows, F features.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -23,7 +24,7 @@ from lpm.data.batch import Batch
 from lpm.data.schema import Schema
 from lpm.model.heads.flow import Flow
 from lpm.model.model import Ground, Model, ModelConfig
-from lpm.model.view import Noised, Streams
+from lpm.model.view import Noised, Streams, View
 
 __all__ = ["Distilled"]
 
@@ -55,15 +56,11 @@ class Distilled(Model):
         # In a tuple, so that it is no part of the module: neither trained nor saved.
         self.teachers = (teacher.eval().requires_grad_(False),)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Loss of each head for each event, {name: (B,)}."""
-        streams = self.encode(batch)
-        views = [self.head(n).view for n in self.heads]
-        seen = {view: view(streams) for view in views}
-        grounds = {view: self.ground(batch, view.only) for view in seen}
-        for name, head in self.learning.items():
-            seen[head.view] = self._step(name, head, batch, streams, grounds[head.view])
-        return self._answer(batch, seen, grounds)
+    def shown(self, batch: Batch, streams: Streams, ground: Mapping[View, Ground]) -> dict[View, Streams]:
+        """What each view shows; those of the flows, the beginnings of steps."""
+        seen = super().shown(batch, streams, ground)
+        steps = {h.view: self._step(n, h, batch, streams, ground[h.view]) for n, h in self.learning.items()}
+        return {**seen, **steps}
 
     @torch.no_grad()
     def _step(self, name: str, head: Flow, batch: Batch, streams: Streams, ground: Ground) -> Streams:

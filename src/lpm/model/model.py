@@ -284,9 +284,14 @@ class Model(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Loss of each head for each event, {name: (B,)}. Heads with equal views share one pass."""
         streams = self.encode(batch)
-        seen = {view: view(streams) for view in self._views(tuple(self.heads))}
-        grounds = {only: self.ground(batch, only) for only in {view.only for view in seen}}
-        return self._answer(batch, seen, {view: grounds[view.only] for view in seen})
+        views = self._views(tuple(self.heads))
+        grounds = {only: self.ground(batch, only) for only in {view.only for view in views}}
+        ground = {view: grounds[view.only] for view in views}
+        return self._answer(batch, self.shown(batch, streams, ground), ground)
+
+    def shown(self, batch: Batch, streams: Streams, ground: Mapping[View, Ground]) -> dict[View, Streams]:
+        """What each view of the training shows of the tokens."""
+        return {view: view(streams) for view in ground}
 
     def losses(self, batch: Batch, seen: Mapping[View, Streams], ground: Mapping[View, Ground]) -> dict[str, Tensor]:
         """Loss of each head for each event, from what each view shows: the part of `forward` that can be compiled."""

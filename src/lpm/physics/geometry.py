@@ -214,14 +214,14 @@ class Planes(Geometry):
 
     @classmethod
     def of(cls, box: Box) -> Planes:
-        """The layers of a box; cells whose size is not known count as 1 mm.
+        """The layers of a box; cells whose size is not known count as 10 mm.
 
         Example:
             >>> planes = Planes.of(Box("2x2x3", (2, 2, 3)))
             >>> planes.name, planes.shape, planes.centres[:3].round(2).tolist()
-            ('2x2x3', (3, 2, 2), [[-0.5, -0.5, 0.71], [0.5, -0.5, 0.71], [-0.5, 0.5, 0.71]])
+            ('2x2x3', (3, 2, 2), [[-5.0, -5.0, 7.07], [5.0, -5.0, 7.07], [-5.0, 5.0, 7.07]])
         """
-        (x, y, z), step = box.cells, (box.size or (1.0, 1.0, 1.0))[0]
+        (x, y, z), step = box.cells, (box.size or (10.0, 10.0, 10.0))[0]
         return cls(box.name, tuple(Layer(i, tuple(step * k for k in range(x + 1)), y) for i in range(z)))
 
     @cached_property

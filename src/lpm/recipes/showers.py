@@ -27,7 +27,7 @@ __all__ = ["energies_known", "incident", "makes_showers", "patches_for", "patche
 
 def makes_showers(model: Model) -> bool:
     """Whether a model generates calorimeter showers."""
-    return any(isinstance(t, CellsConfig) for t in model.config.tokenizers.values())
+    return bool(_cut(model))
 
 
 def patches_in(model: Model, geometry: str = "") -> Patches:
@@ -40,13 +40,13 @@ def patches_in(model: Model, geometry: str = "") -> Patches:
     Raises:
         ValueError: If it makes no showers, or not in that geometry.
     """
-    found = [t.patches for t in model.config.tokenizers.values() if isinstance(t, CellsConfig)]
-    if not found:
+    known = {p.geometry.name: p for p in _cut(model)}
+    if not known:
         raise ValueError("this model makes no showers; train one with lpm train calorimeter.flow")
-    names = [p.geometry.name for p in found[0]]
-    if geometry not in (names if geometry or len(names) > 1 else [""]):
-        raise ValueError(f"geometry {geometry!r}: this model makes showers of {', '.join(names)}; name one of them")
-    return found[0][names.index(geometry)] if geometry else found[0][0]
+    name = geometry or (next(iter(known)) if len(known) == 1 else "")
+    if name not in known:
+        raise ValueError(f"geometry {name!r}: this model makes showers of {', '.join(known)}; name one of them")
+    return known[name]
 
 
 def energies_known(model: Model) -> tuple[float, float]:
@@ -174,7 +174,8 @@ def patches_for(model: Model, given: Batch) -> Patches:
 
 
 def _cut(model: Model) -> tuple[Patches, ...]:
-    return next(t.patches for t in model.config.tokenizers.values() if isinstance(t, CellsConfig))
+    """The patches of all geometries that a model knows; none if it makes no showers."""
+    return next((t.patches for t in model.config.tokenizers.values() if isinstance(t, CellsConfig)), ())
 
 
 def _by_shower(batch: Batch, path: str) -> Tensor:

@@ -78,7 +78,8 @@ class Density(Head):
         if not tokenizer.width or tokenizer.width != len(tokenizer.paths):
             raise ValueError(f"density of {config.of}: needs a continuous tokenizer without categories")
         self.config, self.of, self.view = config, config.of, View(only=config.given)
-        # Not as a part of the head: its constants are the model's.
+        # Rows are encoded by the head, not `beside` its view, so that heads that are given the same share one pass. In
+        # a tuple, for the tokenizer's constants are the model's.
         self._tokenizer = (tokenizer,)
         fields, units, out = tokenizer.width, config.hidden, 2 + parameters_of(config.bins)
         self.context = nn.Linear(width, fields * units)

@@ -55,21 +55,21 @@ class NextToken(Head):
         super().__init__()
         vocab, given = tokenizer.vocab, config.given
         self.view = View(causal=True, conditioned=True, only=() if given is None else (*given, config.of))
-        self.placed = tokenizer.places > 0
         if not vocab:
             raise ValueError(
                 f"next token of {config.of}: its tokenizer has no codes; use a binned, hybrid or quantised one"
             )
         self.config = config
-        self.chain, self.stop = CodeChain(width, vocab), zero_linear(width, 1)
-        nn.init.constant_(self.stop.bias, -3.0)  # about one end in twenty tokens
+        self.chain, self.stop = CodeChain(width, vocab), None if tokenizer.places else zero_linear(width, 1)
+        if self.stop is not None:
+            nn.init.constant_(self.stop.bias, -3.0)  # about one end in twenty tokens
 
     def loss(self, hidden: Hidden, streams: Streams, batch: Batch) -> Float[Tensor, " B"]:
         """(B,) negative log-likelihood of the event in nats, divided by `typical`."""
         tokens, of = streams[self.config.of], self.config.of
         assert tokens.codes is not None
         before_TD = hidden.before(of)
-        if self.placed:
+        if self.stop is None:
             return Ragged(self.chain.loss(before_TD, tokens.codes), tokens.offsets).sum() / self.config.typical
         more_T = self.chain.loss(before_TD, tokens.codes) + F.softplus(self.stop(before_TD)[:, 0].float())
         end_B = F.softplus(-self.stop(hidden.end(of))[:, 0].float())
@@ -91,6 +91,7 @@ class NextToken(Head):
             draw: (B, V) log-odds to (B,) codes.
             uniform: Gives the random numbers that decide on the end.
         """
+        assert self.stop is not None  # rows at fixed places are made by `lpm.model.conditional`
         p_B = torch.sigmoid(self.stop(h_BD)[:, 0].float())
         ended_B = uniform(len(p_B)) < p_B
         return self.chain.sample(h_BD, draw), ended_B
