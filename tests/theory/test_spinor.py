@@ -76,6 +76,20 @@ def test_scrambled_sums_are_found_back(n: int) -> None:
         assert not len(found.expression) or weights(found.expression) == weights(e)
 
 
+def test_a_term_without_anything_above_the_line_can_be_scrambled_too() -> None:
+    rng = np.random.default_rng(1004)  # the 43rd of these once had no end
+    for _ in range(60):
+        simple, e = example(4, rng)
+    assert equal(simple, e)
+
+
+def test_longer_sums_on_request() -> None:
+    simple, e = example(5, np.random.default_rng(3), products=4, scrambles=9)
+    assert len(simple) == 4
+    assert len(e) > 9
+    assert equal(simple, e)
+
+
 def test_relabelled_particles_are_simplified_alike() -> None:
     rng = np.random.default_rng(9)
     swap = {1: 4, 2: 1, 3: 5, 4: 2, 5: 3}

@@ -8,13 +8,14 @@ how complex an expression is. The engine makes examples from simple expressions 
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Domain", "Found", "Step", "scramble", "search"]
+__all__ = ["Domain", "Found", "Rank", "Step", "scramble", "search"]
 
 E = TypeVar("E", bound=Hashable)
 S = TypeVar("S", bound="Step")
@@ -40,6 +41,10 @@ class Domain(Protocol[E, S]):
     def cost(self, expression: E) -> tuple[int, ...]:
         """How complex an expression is: its number of terms first."""
         ...
+
+
+Rank = Callable[[Sequence[Any], Sequence[Sequence[Any]]], Sequence[NDArray[np.floating[Any]]]]
+"""How promising steps are: of expressions, and of the legal steps of each, the scores of these; the most is best."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,13 @@ def search(
     patience: int = 6,
     seconds: float = 60.0,
     fewest: int = 0,
+    rank: Rank | None = None,
+    tried: int = 8,
 ) -> Found:
     """The simplest expression that steps lead to, by beam search.
 
-    In each round all steps of the `beam` simplest expressions are taken; what was seen before is passed over.
+    In each round all steps of the `beam` simplest expressions are taken, or those that rank highest; what was seen
+    before is passed over.
 
     Args:
         domain: Of the expression.
@@ -101,6 +109,8 @@ def search(
         patience: Rounds without anything simpler after which to stop.
         seconds: Time after which to stop.
         fewest: No expression of this value has fewer terms, so none with as many is improved upon.
+        rank: Scores steps before they are taken: a rule, or a policy. All are taken if None.
+        tried: Steps of each expression that are taken if they are ranked, the best ones.
     """
     best, price = expression, domain.cost(expression)
     way: tuple[S, ...] = ()
@@ -108,8 +118,11 @@ def search(
     seen, idle, end = {expression}, 0, time.monotonic() + seconds
     for _ in range(depth if price[0] > fewest else 0):
         ahead: list[tuple[tuple[int, ...], E, tuple[S, ...]]] = []
-        for _, here, path in front:
-            for step in domain.steps(here):
+        legal = [domain.steps(here) for _, here, _ in front]
+        if rank:
+            legal = _best(rank([here for _, here, _ in front], legal), legal, tried)
+        for (_, here, path), steps in zip(front, legal, strict=True):
+            for step in steps:
                 there = domain.apply(here, step)
                 if there not in seen:
                     seen.add(there)
@@ -126,3 +139,9 @@ def search(
         if price[0] <= fewest or idle >= patience:
             break
     return Found(best, way, len(seen), True)
+
+
+def _best(scores: Sequence[NDArray[Any]], legal: Sequence[Sequence[S]], tried: int) -> list[Sequence[S]]:
+    """The steps of each expression that rank highest, the best first."""
+    order = [np.argsort(-s, kind="stable")[:tried].tolist() for s in scores]
+    return [[steps[i] for i in best] for steps, best in zip(legal, order, strict=True)]

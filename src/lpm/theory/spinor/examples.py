@@ -11,7 +11,9 @@ from lpm.theory.spinor.brackets import Brackets, Powers, pairs, place_of, relati
 __all__ = ["example"]
 
 
-def example(n: int, rng: np.random.Generator) -> tuple[Brackets, Brackets]:
+def example(
+    n: int, rng: np.random.Generator, *, products: int | None = None, scrambles: int | None = None
+) -> tuple[Brackets, Brackets]:
     """A simple sum, and an equal one that is not, after arXiv 2408.04720.
 
     One to three products in the numerator, each bracket with a power drawn from a Poisson distribution of mean 0.75,
@@ -23,20 +25,22 @@ def example(n: int, rng: np.random.Generator) -> tuple[Brackets, Brackets]:
     Args:
         n: Number of particles.
         rng: Decides all.
+        products: How many, if not one to three.
+        scrambles: How many, if not one to three.
     """
     size = 2 * len(pairs(n))
     low = tuple(-int(x) for x in rng.poisson(0.75, size))
     first = tuple(int(x) for x in rng.poisson(0.75, size))
-    tops = [first, *(_exchanged(first, n, rng) for _ in range(int(rng.integers(3))))]
+    tops = [first, *(_exchanged(first, n, rng) for _ in range((products or int(rng.integers(1, 4))) - 1))]
 
     def coefficient() -> Fraction:
         return Fraction(int(rng.integers(1, 6)) * (1 if rng.random() < 0.5 else -1))
 
     simple = Brackets.of(n, [(times(m, low), coefficient()) for m in tops])
     if not len(simple):
-        return example(n, rng)
+        return example(n, rng, products=products, scrambles=scrambles)
     items = [*simple.terms]
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(scrambles or int(rng.integers(1, 4))):
         kind = int(rng.integers(3))
         if kind == 2:
             m, c = times(_exchanged(first, n, rng), low), coefficient()
@@ -66,8 +70,9 @@ def _exchanged(m: Powers, n: int, rng: np.random.Generator) -> Powers:
 def _replaced(
     term: tuple[Powers, Fraction], n: int, rng: np.random.Generator, anywhere: bool
 ) -> list[tuple[Powers, Fraction]]:
-    """A term written with a relation: in place of a bracket that it has, or of any."""
+    """A term written with a relation: in place of a bracket above the line, or of any, which it needs if it has none."""
     (m, c), every = term, relations(n)
+    anywhere = anywhere or max(m) <= 0
     while True:
         relation = every[int(rng.integers(len(every)))]
         own, sign = relation.terms[int(rng.integers(len(relation.terms)))]
