@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lpm.data.batch import Batch
+from lpm.data.batch import Batch, Ragged
 from lpm.data.flash import TRACKS
+from lpm.data.schema import Collection, Field, Schema
 from lpm.model.backbone import BackboneConfig
 from lpm.model.conditional import fill
 from lpm.model.drawn import Drawn
@@ -66,7 +67,7 @@ def test_a_density_is_normalised() -> None:
     head, hidden = alone(x.numel())
     tokens = Tokens(torch.arange(x.numel() + 1), features=torch.stack([x.flatten(), y.flatten()], 1))
     with torch.no_grad():
-        whole = head.logarithm(hidden, tokens).exp().sum() * (grid[1] - grid[0]) ** 2
+        whole = head.logarithm(hidden.pooled, tokens).exp().sum() * (grid[1] - grid[0]) ** 2
     assert abs(float(whole) - 1) < 0.02
 
 
@@ -75,18 +76,51 @@ def test_rows_are_drawn_from_it() -> None:
     tokens = Tokens(torch.arange(20_001), features=torch.zeros(20_000, 2))
     y = head.draw(hidden, tokens, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        log = head.logarithm(hidden, Tokens(tokens.offsets, features=y))
+        log = head.logarithm(hidden.pooled, Tokens(tokens.offsets, features=y))
     # The mean of −log p over draws is the entropy; the same from the density on a grid.
     grid = torch.linspace(-14, 14, 500)
     a, b = torch.meshgrid(grid, grid, indexing="ij")
     other, many = alone(a.numel())
     with torch.no_grad():
         p = other.logarithm(
-            many, Tokens(torch.arange(a.numel() + 1), features=torch.stack([a.flatten(), b.flatten()], 1))
+            many.pooled, Tokens(torch.arange(a.numel() + 1), features=torch.stack([a.flatten(), b.flatten()], 1))
         )
     area = float((grid[1] - grid[0]) ** 2)
     entropy = -float((p.exp() * p).sum()) * area
     assert float(-log.mean()) == pytest.approx(entropy, abs=0.05)
+
+
+def test_rows_of_rows_are_drawn_from_their_states() -> None:
+    """Rows that belong to rows: the state of the particle decides, not that of its event."""
+    one = Collection(name="particle", fields=(Field(name="p"),))
+    of = Collection(name="track", fields=(Field(name="particle", kind="count"), Field(name="dx"), Field(name="dy")))
+    schema = Schema(name="toy", collections=(one, of))
+    p = torch.randn(60, 1, generator=torch.Generator().manual_seed(0))
+    particles, at = Ragged.from_lengths(p, torch.tensor([2, 3] * 12)), torch.tensor([1.0, 2.0, 0.0] * 12)
+    event = torch.arange(24).repeat_interleave(torch.tensor([1, 2] * 12))
+    mine = p[particles.offsets[:-1][event] + at.long()]
+    rows = torch.cat([at[:, None], mine, -mine], 1)
+    batch = Batch(schema, {"particle": particles, "track": Ragged.from_lengths(rows, torch.tensor([1, 2] * 12))})
+    seen = ContinuousConfig(collection="particle", fields=(Transform(field="p"),))
+    head = DensityConfig(of="track", given=("particle",), row="track.particle", hidden=8, jitter=0.0)
+    torch.manual_seed(1)
+    made = Model(
+        ModelConfig(backbone=BackboneConfig(width=16, depth=1, heads=1, registers=0),
+                    tokenizers={"particle": seen, "track": HALF}, heads={"track": head}), schema
+    )  # fmt: skip
+    for name in made.tokenizers:
+        made.tokenizer(name).fit([batch])
+    optimiser = torch.optim.AdamW(made.parameters(), 1e-2)
+    for _ in range(150):
+        made(batch)["track"].mean().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    empty = rows.clone()
+    empty[:, 1:] = torch.nan
+    shell = Batch(schema, {"particle": particles, "track": batch.collections["track"].with_values(empty)})
+    drawn = fill(made.eval(), shell, "track", generator=torch.Generator().manual_seed(1)).collections["track"].values
+    assert torch.equal(drawn[:, 0], at)
+    assert float((drawn[:, 1:] - rows[:, 1:]).abs().mean()) < 0.3 * float(rows[:, 1:].abs().mean())
 
 
 def test_losses_are_of_events_and_everything_learns() -> None:

@@ -22,6 +22,7 @@ from lpm.model.heads import (
     HeadConfig,
     NextTokenConfig,
     RegressConfig,
+    Segment,
     UnmaskConfig,
 )
 from lpm.model.heads.dense import DenseHead
@@ -85,8 +86,8 @@ def config(request: pytest.FixtureRequest) -> ModelConfig:
 def test_every_head_is_tested() -> None:
     built = {n: h.build(8, {"particle": hybrid(8).build()}) for n, h in CONFIG.heads.items()}
     dense = {h for h in HEADS.values() if issubclass(h, DenseHead)}  # tested in test_dense.py
-    # A density is tested in test_density.py: it needs a collection that is given.
-    assert {type(h) for h in built.values()} | dense | {Density} == set(HEADS.values())
+    # A density is tested in test_density.py: it needs a collection that is given; classes of rows in test_segment.py.
+    assert {type(h) for h in built.values()} | dense | {Density, Segment} == set(HEADS.values())
 
 
 def test_losses_are_per_event_and_every_parameter_learns(config: ModelConfig, toy_jets: Callable[..., Batch]) -> None:

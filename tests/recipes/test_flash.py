@@ -66,10 +66,13 @@ def test_clusters_of_a_tiny_twin(tmp_path: Path) -> None:
     (one,), (two,) = (list(apply(model, [given], seed=1)) for _ in range(2))
     assert torch.equal(one.collections["cluster"].values, two.collections["cluster"].values)
     assert set(NEUTRALS.paths) <= set(one.schema.paths)
-    assert torch.equal(one.field("group.clusters").values.long(), one.collections["cluster"].lengths)
-    rows = one.collections["cluster"]
-    falls = rows.values[1:, 0] <= rows.values[:-1, 0]
-    assert bool(falls[rows.event[1:] == rows.event[:-1]].all())
+    photons, rows = one.collections["photon"], one.collections["cluster"]
+    of = photons.offsets[:-1][rows.event] + one.field("cluster.photon").values.long()
+    number = one.field("photon.clusters").values
+    assert torch.equal(torch.bincount(of, minlength=len(number)), number.long())
+    assert torch.equal(one.field("told.clusters").values, number)
+    assert bool(rows.values.isfinite().all())
+    assert float(one.field("cluster.response").values.min()) >= 0
 
 
 def test_what_is_unlike_training_is_flagged_and_what_is_wrong_refused(tracks: tuple[Model, Path]) -> None:

@@ -20,7 +20,7 @@ from lpm.sim.kalman import fit
 from lpm.sim.lead import clusters, deposit
 from lpm.sim.rich import angle, likelihoods
 from lpm.sim.transport import field, propagate
-from lpm.tasks.flash import masses
+from lpm.tasks.flash import masses, states
 
 CARD = read_flash_card("forward")
 
@@ -148,11 +148,16 @@ def test_groups_of_photons(tmp_path: Path) -> None:
     lengths, photons = photon_gun(60, np.random.default_rng(0))
     batch = neutrals(lengths, photons, CARD, seed=1)
     assert batch.schema == NEUTRALS
-    total = batch.collections["cluster"].values[:, 0].sum() / batch.collections["photon"].values[:, 0].sum()
+    total = states(batch).field("cluster.energy").values.sum() / batch.field("photon.energy").values.sum()
     assert 0.9 < float(total) < 1.15
     number = batch.collections["cluster"].lengths
     assert 0.6 < float(number.sum() / lengths.sum()) < 1.0  # some merge
-    assert torch.equal(batch.field("group.clusters").values.long(), number)
+    told = batch.collections["told"].with_values(batch.field("told.clusters").values[:, None])
+    assert torch.equal(told.sum()[:, 0].long(), number)
+    alone = torch.from_numpy(lengths == 1) & (number == 1)
+    away = batch.field("cluster.dx").values[alone[batch.collections["cluster"].event]]
+    assert float(away.abs().max()) < 60.0  # within a cell of its photon
+    assert float(away.std()) < 15.0
 
 
 def test_a_sample_is_completed_and_refused(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lpm.data.batch import Batch
-from lpm.data.flash import NEUTRALS, OUTCOMES, SPECIES, TRACKS
+from lpm.data.batch import Batch, Ragged
+from lpm.data.flash import NEUTRALS, OUTCOMES, SPECIES, TRACKS, tell
 from lpm.physics.energyloss import MASS
 from lpm.sim.flash_production import simulate
 from lpm.tasks import TASKS
@@ -36,6 +36,19 @@ def test_what_is_measured_is_what_was_generated_and_what_was_added() -> None:
         wanted = true * (1 + added) if name == "p" else true + added
         torch.testing.assert_close(made.field(f"track.{name}").values, wanted)
     assert torch.equal(made.field("track.species").values, batch.field("particle.species").values[rows])
+
+
+def test_clusters_lie_about_their_photons() -> None:
+    photons = Ragged.from_lengths(torch.tensor([[4.0, 10.0, 0.0], [8.0, 300.0, 0.0], [2.0, 5.0, 5.0]]), torch.tensor([2, 1]))
+    clusters = Ragged.from_lengths(
+        torch.tensor([[7.0, 290.0, 1.0, 20.0], [5.0, 12.0, 0.0, 30.0], [1.0, 0.0, 0.0, 9.0]]), torch.tensor([2, 1])
+    )
+    batch = tell(photons, clusters, 60.0)
+    assert batch.field("photon.clusters").values.tolist() == [1, 1, 1]
+    assert batch.field("cluster.photon").values.tolist() == [0, 1, 0]
+    made = states(batch)
+    for i, name in enumerate(("energy", "x", "y")):
+        torch.testing.assert_close(made.field(f"cluster.{name}").values, clusters.values[[1, 0, 2], i])
 
 
 def test_masses_of_whole_decays() -> None:
@@ -70,10 +83,10 @@ def test_groups_of_photons_are_compared() -> None:
 
     def groups(n: int, factor: float) -> Batch:
         columns = {path: torch.rand(2 * n, generator=g) + 0.1 for path in NEUTRALS.paths}
-        columns |= {path: torch.full((n,), 2.0) for path in NEUTRALS.paths if path.startswith("group")}
-        columns["cluster.energy"] = columns["cluster.energy"] * factor
+        columns["cluster.response"] = columns["cluster.response"] * factor
+        columns["cluster.photon"] = (torch.arange(2 * n) % 2).float()
         twos, other = torch.full((n,), 2), torch.arange(n) % 2 * 2 + 1  # three, one, three, …
-        return Batch.build(NEUTRALS, columns, {"photon": twos, "cluster": other})
+        return Batch.build(NEUTRALS, columns, {"photon": twos, "told": twos, "cluster": other})
 
     same, differs = comparisons(groups(1500, 1.0), groups(1500, 1.0)), comparisons(groups(1500, 2.0), groups(1500, 1.0))
     assert same["mass"].estimate.value < 2.5

@@ -20,6 +20,7 @@ from lpm.model.backbone import Backbone, Cache
 from lpm.model.draw import Chooser, SampleConfig, uniform_of
 from lpm.model.embed import Embed
 from lpm.model.flow_sample import FlowSampleConfig, followed, solve
+from lpm.model.heads.density import Density
 from lpm.model.heads.flow import Flow
 from lpm.model.heads.next_token import NextToken
 from lpm.model.model import Model
@@ -76,11 +77,12 @@ def fill(
     if isinstance(head, Flow):
         tokens = _follow(model, head, batch, followed(head, config), generator)
         of = head.config.of
-    elif isinstance(head, Draws):
+    elif isinstance(head, Density | Draws):
         of = head.of
         streams = model.encode(batch)
-        hidden = model.hidden(batch, head.view(streams), head.view)
-        tokens = _with(streams[of], head.draw(hidden, _with(streams[of], None), generator))
+        hidden, empty = model.hidden(batch, head.view(streams), head.view), _with(streams[of], None)
+        of_rows = {"row_T": head.rows(batch)} if isinstance(head, Density) else {}
+        tokens = _with(empty, head.draw(hidden, empty, generator, **of_rows))
     else:
         raise ValueError(f"head {name} makes no rows; name one that generates")
     assert tokens.features is not None

@@ -78,5 +78,5 @@ class Drawn(nn.Module):
         logits_BC = self.choice.logits(Hidden(pooled_BD, Layout(at, at[:, None], {}, {}), gathered=True))
         share_BC = logits_BC.softmax(1).cumsum(1)
         chosen_B = (uniform[:, None] * share_BC[:, -1:] >= share_BC[:, :-1]).sum(1)
-        y_BF = self.density.solved(self.density.context_of(pooled_BD), normal)
+        y_BF = self.density.solved(pooled_BD, normal)
         return chosen_B, self.made.inverted(y_BF)

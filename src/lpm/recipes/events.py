@@ -15,7 +15,14 @@ from lpm.data.io import find_files, open_file
 from lpm.data.patches import Patches, cut_each, with_shower
 from lpm.data.schema import Schema
 from lpm.data.source import Source
-from lpm.model.heads import AdversaryConfig, ChooseConfig, ClassifyConfig, RegressConfig
+from lpm.model.heads import (
+    AdversaryConfig,
+    ChooseConfig,
+    ClassifyConfig,
+    DensityConfig,
+    RegressConfig,
+    SegmentConfig,
+)
 from lpm.model.heads.base import class_mask
 from lpm.model.model import ModelConfig
 from lpm.recipes.base import RunConfig
@@ -119,13 +126,14 @@ def _columns(model: ModelConfig, schema: Schema, flatten: FlattenConfig | None) 
     fields += model.kinematics
     if model.condition:
         fields.append(model.condition.field)
+    fields += [h.row for h in model.heads.values() if isinstance(h, DensityConfig) and h.row]
     fields += [*_targets(model).values(), *_weights(model), *(flatten.paths if flatten else ())]
     return [f for f in dict.fromkeys(fields) if f in schema]
 
 
 def _targets(model: ModelConfig) -> dict[str, str]:
     """The field that each head answers, of those that answer one."""
-    answering = ClassifyConfig | RegressConfig | AdversaryConfig | ChooseConfig
+    answering = ClassifyConfig | RegressConfig | AdversaryConfig | ChooseConfig | SegmentConfig
     return {n: h.target for n, h in model.heads.items() if isinstance(h, answering)}
 
 

@@ -1,9 +1,10 @@
 """Recipes of flash simulation: from generated particles to reconstructed objects, in one step.
 
-`tracks` learns from pairs of charged particles and their tracks; `clusters` from photons and the clusters of energy
-around them. What happens to a particle at all is a classification, what its track measures a density of the fields one
-after the other (`lpm.model.heads.density`); clusters are made all at once by a flow, each seeing all photons and all
-others. `apply` draws reconstructed events for generated ones.
+`tracks` learns from pairs of charged particles and their tracks; `clusters` from groups of photons and the clusters of
+energy that are told to each. What happens to a particle at all is a classification, what is measured of it a density of
+the fields one after the other (`lpm.model.heads.density`). A photon that gives no cluster adds to that of another one,
+so that what is measured is asked when it is known of all photons of a group how many clusters they have. `apply` draws
+reconstructed events for generated ones.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from lpm.data.flash import NEUTRALS, NUMBERS, OUTCOMES, SPECIES, TRACKS, settled
 from lpm.data.schema import Collection, Field, Schema
 from lpm.model.backbone import BackboneConfig
 from lpm.model.conditional import fill
-from lpm.model.flow_sample import FlowSampleConfig
-from lpm.model.heads import Classify, ClassifyConfig, Density, DensityConfig, Flow, FlowConfig
+from lpm.model.heads import Classify, ClassifyConfig, Density, DensityConfig, Segment, SegmentConfig
+from lpm.model.heads.base import Head
 from lpm.model.model import Model, ModelConfig
+from lpm.model.packing import Hidden
 from lpm.recipes.base import DataConfig, RunConfig
 from lpm.tokens import Continuous, ContinuousConfig, Tokens, Transform
 from lpm.train.loop import TrainConfig
@@ -31,7 +33,9 @@ __all__ = ["FAR", "apply", "clusters", "is_flash", "tiny", "tracks"]
 FAR = 4.0
 """Deviations from the mean in training beyond which what is generated is called unusual."""
 
-_FOUND = tuple(OUTCOMES.index(name) for name in ("found", "muon"))
+
+_FOUND = tuple(int(name in ("found", "muon")) for name in OUTCOMES)
+"""Tracks of each outcome."""
 
 
 def tracks(size: int = 2, data: tuple[str, ...] = ("tracks",), valid: tuple[str, ...] = ()) -> RunConfig:
@@ -47,7 +51,7 @@ def tracks(size: int = 2, data: tuple[str, ...] = ("tracks",), valid: tuple[str,
         tokenizers={"particle": _particle(), "track": _track()},
         heads={
             "outcome": ClassifyConfig(target="particle.outcome", classes=OUTCOMES, given=("particle",)),
-            "track": DensityConfig(of="track", given=("particle",), hidden=32 * size, bins=12),
+            "track": DensityConfig(of="track", given=("particle",), hidden=16 * size, bins=12),
         },
     )
     return RunConfig(
@@ -63,35 +67,37 @@ def tracks(size: int = 2, data: tuple[str, ...] = ("tracks",), valid: tuple[str,
 
 
 def clusters(size: int = 2, data: tuple[str, ...] = ("photons",), valid: tuple[str, ...] = ()) -> RunConfig:
-    """Clusters of photons that fall near each other: how many, and all of them together.
+    """Clusters of photons that fall near each other: how many each has, and what is measured of them.
 
     Args:
         size: The dial.
         data: Training files, of `lpm simulate flash --process photons` or any others of `lpm.data.flash.NEUTRALS`.
         valid: Validation files.
     """
-    place = (Transform(field="x"), Transform(field="y"))
+    photon = (_log("energy"), *(Transform(field=f) for f in ("x", "y", "u", "v")))
     model = ModelConfig(
         backbone=BackboneConfig(width=32 * size, depth=size, heads=size, registers=0),
         tokenizers={
-            "photon": ContinuousConfig(collection="photon", fields=(_log("energy"), *place)),
+            "photon": ContinuousConfig(collection="photon", fields=photon),
+            "told": ContinuousConfig(collection="told", fields=(*photon, Transform(field="clusters"))),
             "cluster": ContinuousConfig(
-                collection="cluster", fields=(_log("energy"), *place, Transform(field="width"))
+                collection="cluster",
+                fields=(_log("response"), Transform(field="width"), _asinh("dx", 5.0), _asinh("dy", 5.0)),
             ),
         },
         heads={
-            "number": ClassifyConfig(target="group.clusters", classes=NUMBERS, given=("photon",)),
-            "cluster": FlowConfig(of="cluster", given=("photon",), longest=len(NUMBERS) - 1),
+            "number": SegmentConfig(target="photon.clusters", classes=NUMBERS, given=("photon",)),
+            "cluster": DensityConfig(of="cluster", given=("told",), row="cluster.photon", hidden=32 * size, bins=12),
         },
     )
     return RunConfig(
         name="flash.clusters",
-        text="What a calorimeter makes of a group of photons: how many clusters, and all of them together.",
+        text="What a calorimeter makes of a group of photons: how many clusters of each, and what they measure.",
         data=DataConfig(train=data, valid=valid, budget=4096, most=256),
         model=model,
         train=TrainConfig(
-            steps=400 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.99, weight_decay=0.1,
-            valid_every=200, save_every=200,
+            steps=1000 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.995, weight_decay=0.01,
+            valid_every=500, save_every=500,
         ),
     )  # fmt: skip
 
@@ -110,19 +116,16 @@ def tiny(run: RunConfig) -> RunConfig:
 
 def is_flash(model: Model) -> bool:
     """Whether a model makes reconstructed events of generated ones."""
-    return _parts(model) is not None
+    return _given(model) is not None
 
 
-def apply(
-    model: Model, batches: Iterable[Batch], *, seed: int = 0, config: FlowSampleConfig | None = None
-) -> Iterator[Batch]:
+def apply(model: Model, batches: Iterable[Batch], *, seed: int = 0) -> Iterator[Batch]:
     """Reconstructed events of generated ones, in their order.
 
     Args:
         model: Of `tracks` or `clusters`.
-        batches: Events with the collections that it is given: `particle`, or `photon`. Others are not looked at.
+        batches: Events with the collection that it is given: `particle`, or `photon`. Others are not looked at.
         seed: The same seed, model and events give the same.
-        config: How to follow the flow of clusters; four steps if not said.
 
     Yields:
         Events of `lpm.data.flash.TRACKS` or `NEUTRALS`, on the CPU, with one more flag of what was generated: `unusual`
@@ -131,29 +134,26 @@ def apply(
     Raises:
         ValueError: If the model is of another kind, or events lack what it needs.
     """
-    parts = _parts(model)
-    if parts is None:
+    given = _given(model)
+    if given is None:
         raise ValueError("this model reconstructs nothing; train one with lpm train flash.tracks or flash.clusters")
+    schema, drawn = (TRACKS, _tracks) if given == "particle" else (NEUTRALS, _clusters)
     generator = torch.Generator().manual_seed(seed)
     was_training = model.training
     model.eval()
     try:
         for batch in batches:
-            if parts == "tracks":
-                yield _flagged(model, _tracks(model, _checked(batch, TRACKS, "particle"), generator), "particle")
-            else:
-                yield _flagged(
-                    model, _clusters(model, _checked(batch, NEUTRALS, "photon"), generator, config), "photon"
-                )
+            yield _flagged(model, drawn(model, _checked(batch, schema, given), generator), given)
     finally:
         model.train(was_training)
 
 
-def _parts(model: Model) -> str | None:
+def _given(model: Model) -> str | None:
+    """The collection that a model of flash simulation is given."""
     kinds = {n: type(model.head(n)) for n in model.heads}
     if kinds == {"outcome": Classify, "track": Density}:
-        return "tracks"
-    return "clusters" if kinds == {"number": Classify, "cluster": Flow} else None
+        return "particle"
+    return "photon" if kinds == {"number": Segment, "cluster": Density} else None
 
 
 def _checked(batch: Batch, schema: Schema, given: str) -> Batch:
@@ -185,46 +185,61 @@ def _tracks(model: Model, batch: Batch, generator: torch.Generator) -> Batch:
     outcome, density = model.head("outcome"), model.head("track")
     assert isinstance(outcome, Classify)
     assert isinstance(density, Density)
-    device, view = model.prefix.device, density.view
-    far = batch.to(device)
-    streams = {"particle": model.tokenizer("particle").encode(far)}
-    hidden = model.hidden(far, streams, view, model.ground(far, view.only))
-    share_BC = outcome.logits(hidden).softmax(1).cumsum(1)
-    drawn_B = torch.rand(len(batch), 1, generator=generator).to(device)
-    chosen_B = (drawn_B * share_BC[:, -1:] >= share_BC[:, :-1]).sum(1)
-    found_B = torch.isin(chosen_B, torch.tensor(_FOUND, device=device))
-    empty = Ragged.from_lengths(drawn_B.new_empty(int(found_B.sum()), 0), found_B.long())
+    hidden = _hidden(model, batch, density)
+    chosen_B = _chosen(outcome.logits(hidden), generator)
+    lengths_B = torch.tensor(_FOUND, device=chosen_B.device)[chosen_B]
+    empty = Ragged.from_lengths(hidden.x.new_empty(int(lengths_B.sum()), 0), lengths_B)
+    drawn = density.draw(hidden, Tokens(empty.offsets, features=empty.values), generator)
+    if not bool(drawn.isfinite().all()):
+        raise ValueError("what the model makes is not finite: its training has diverged; take an earlier one")
     tokenizer = model.tokenizer("track")
-    tokens = Tokens(
-        empty.offsets, features=density.draw(hidden, Tokens(empty.offsets, features=empty.values), generator)
-    )
-    _finite(tokens.features)
-    decoded = tokenizer.decode(tokens).values
     names = [path.partition(".")[2] for path in tokenizer.paths]
+    decoded = tokenizer.decode(Tokens(empty.offsets, features=drawn)).values
     in_order = decoded[:, [names.index(n) for n in TRACKS["track"].names]]
-    rows = settled(_bounded(in_order, TRACKS, "track")).cpu()
+    rows = settled(_bounded(in_order, TRACKS["track"])).cpu()
     particle = torch.cat([batch.collections["particle"].values, chosen_B[:, None].cpu().float()], 1)
     return Batch(TRACKS, {"particle": Ragged.single(particle), "track": Ragged(rows, empty.offsets.cpu())})
 
 
 @torch.no_grad()
-def _clusters(model: Model, batch: Batch, generator: torch.Generator, config: FlowSampleConfig | None) -> Batch:
-    head, photons = model.head("number"), batch.collections["photon"]
-    assert isinstance(head, Classify)
-    far = batch.to(model.prefix.device)
-    streams = {"photon": model.tokenizer("photon").encode(far)}
-    hidden = model.hidden(far, streams, head.view, model.ground(far, head.view.only))
-    number_B = torch.multinomial(head.logits(hidden).softmax(1).cpu(), 1, generator=generator)[:, 0]
-    rows = Ragged.from_lengths(torch.full((int(number_B.sum()), len(NEUTRALS["cluster"].fields)), torch.nan), number_B)
-    group = torch.stack([photons.lengths, number_B], 1).float()
-    shell = Batch(NEUTRALS, {"photon": photons, "cluster": rows, "group": Ragged.single(group)})
-    made = fill(model, shell, "cluster", config=config or FlowSampleConfig(steps=4), generator=generator).to("cpu")
-    whole = made.collections["cluster"]
-    values = _bounded(whole.values, NEUTRALS, "cluster")
-    # As they are found: by falling energy within each group.
-    order = values[:, 0].argsort(descending=True, stable=True)
-    order = order[whole.event[order].argsort(stable=True)]
-    return Batch(NEUTRALS, {**made.collections, "cluster": whole.with_values(values[order])})
+def _clusters(model: Model, batch: Batch, generator: torch.Generator) -> Batch:
+    """Numbers of clusters of all photons first; then, seeing them, what each measures."""
+    number, photons = model.head("number"), batch.collections["photon"]
+    assert isinstance(number, Segment)
+    chosen_T = _chosen(number.logits(_hidden(model, batch, number)), generator).cpu()
+    told = photons.with_values(torch.cat([photons.values, chosen_T[:, None].float()], 1))
+    of = torch.repeat_interleave(torch.arange(len(chosen_T)), chosen_T)
+    event = photons.event[of]
+    rows = torch.full((len(of), len(NEUTRALS["cluster"].fields)), torch.nan)
+    rows[:, 0] = of - photons.offsets[:-1][event]
+    empty = Ragged.from_lengths(rows, torch.bincount(event, minlength=len(photons)))
+    shell = Batch(NEUTRALS, {"photon": told, "told": told, "cluster": empty})
+    made = fill(model, shell, "cluster", generator=generator).to("cpu")
+    values = _bounded(made.collections["cluster"].values, NEUTRALS["cluster"])
+    return Batch(NEUTRALS, {**made.collections, "cluster": empty.with_values(values)})
+
+
+def _hidden(model: Model, batch: Batch, head: Head) -> Hidden:
+    """What the body makes of the events, in the view of a head."""
+    far, view = batch.to(model.prefix.device), head.view
+    streams = {name: model.tokenizer(name).encode(far) for name in view.only}
+    return model.hidden(far, streams, view, model.ground(far, view.only))
+
+
+def _chosen(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """(N,) one of the classes of each row, drawn as likely as the (N, C) log-odds say."""
+    share = logits.softmax(1).cumsum(1)
+    drawn = torch.rand(len(share), 1, generator=generator).to(share.device)
+    return (drawn * share[:, -1:] >= share[:, :-1]).sum(1)
+
+
+def _bounded(values: Tensor, collection: Collection) -> Tensor:
+    """Numbers kept within the bounds of their fields."""
+    columns = [
+        x.clamp(f.low, f.high) if f.low is not None or f.high is not None else x
+        for x, f in zip(values.unbind(1), collection.fields, strict=True)
+    ]
+    return torch.stack(columns, 1)
 
 
 def _flagged(model: Model, batch: Batch, given: str) -> Batch:
@@ -239,20 +254,6 @@ def _flagged(model: Model, batch: Batch, given: str) -> Batch:
             far |= pull.abs() > FAR
     flag = Field(name="unusual", kind="flag", low=0.0, high=1.0, text="unlike what the model was trained on")
     return batch.with_field(given, flag, far)
-
-
-def _finite(values: Tensor | None) -> None:
-    if values is None or not bool(values.isfinite().all()):
-        raise ValueError("what the model makes is not finite: its training has diverged; take an earlier one")
-
-
-def _bounded(values: Tensor, schema: Schema, name: str) -> Tensor:
-    """Numbers kept within the bounds of their fields."""
-    columns = [
-        x.clamp(f.low, f.high) if f.low is not None or f.high is not None else x
-        for x, f in zip(values.unbind(1), schema[name].fields, strict=True)
-    ]
-    return torch.stack(columns, 1)
 
 
 def _particle() -> ContinuousConfig:

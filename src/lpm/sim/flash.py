@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from lpm.data.batch import Batch, Ragged
-from lpm.data.flash import NEUTRALS, NUMBERS, OUTCOMES, SPECIES, TRACKS, settled
+from lpm.data.flash import OUTCOMES, SPECIES, TRACKS, settled, tell
 from lpm.sim.flash_card import FlashCard, Lead, Muon, read_flash_card
 from lpm.sim.flight import Flight, Generated, fly, layers
 from lpm.sim.kalman import Fitted, fit
@@ -162,13 +162,10 @@ def generated_photons(lengths: Index, photons: Array) -> Batch:
         lengths: (G,) photons of each group.
         photons: (P, 3) energy in GeV, x and y from the corner of the window, mm.
     """
-    middle = CELLS * _CELL / 2
-    rows = torch.from_numpy((photons - np.array([0.0, middle, middle])).astype(np.float32))
-    schema = NEUTRALS.select(["photon"])
-    return Batch(schema, {"photon": Ragged.from_lengths(rows, torch.from_numpy(lengths))})
+    return tell(_grouped(lengths, photons), None, _CELL)
 
 
-def neutrals(lengths: NDArray[np.int64], photons: Array, card: FlashCard | str = "forward", seed: int = 0) -> Batch:
+def neutrals(lengths: Index, photons: Array, card: FlashCard | str = "forward", seed: int = 0) -> Batch:
     """Clusters of groups of photons, one event of `NEUTRALS` each, in the frame of the cells.
 
     Args:
@@ -188,16 +185,14 @@ def neutrals(lengths: NDArray[np.int64], photons: Array, card: FlashCard | str =
     grid = deposit(photons[:, 0], photons[:, 1:], owner, groups, CELLS, card.calorimeter, rng)
     grid += rng.normal(0, card.calorimeter.noise, grid.shape)
     at, rows = clusters(grid, card.calorimeter)
-    number = np.bincount(at, minlength=groups)
-    middle = CELLS * card.calorimeter.cell / 2
-    rows[:, 1:3] -= middle
-    group = np.stack([lengths, np.minimum(number, len(NUMBERS) - 1)], 1)
-    ragged = {
-        "photon": generated_photons(lengths, photons).collections["photon"],
-        "cluster": Ragged.from_lengths(torch.from_numpy(rows.astype(np.float32)), torch.from_numpy(number)),
-        "group": Ragged.single(torch.from_numpy(group.astype(np.float32))),
-    }
-    return Batch(NEUTRALS, ragged)
+    return tell(_grouped(lengths, photons), _grouped(np.bincount(at, minlength=groups), rows), _CELL)
+
+
+def _grouped(lengths: Index, rows: Array) -> Ragged:
+    """Rows of energy, x, y and others in groups, from the middle of the window."""
+    middle = np.zeros(rows.shape[1])
+    middle[1:3] = CELLS * _CELL / 2
+    return Ragged.from_lengths(torch.from_numpy((rows - middle).astype(np.float32)), torch.from_numpy(lengths))
 
 
 def _places(card: FlashCard) -> tuple[Array, Mask]:

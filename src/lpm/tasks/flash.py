@@ -41,9 +41,9 @@ _SPECIES_BINS = 20
 
 
 def states(batch: Batch) -> Batch:
-    """Tracks with `p`, `tx`, `ty`, `x`, `y` as they are measured, and the `species` that was generated.
+    """Tracks with `p`, `tx`, `ty`, `x`, `y` and clusters with `energy`, `x`, `y`, as they are measured.
 
-    What is measured is what was generated plus what the detector added.
+    What is measured is what was generated plus what the detector added. Tracks get the `species` that was generated.
 
     Example:
         >>> from lpm.sim.flash_production import simulate
@@ -51,6 +51,8 @@ def states(batch: Batch) -> Batch:
         >>> "track.p" in made.schema
         True
     """
+    if "cluster" in batch.schema:
+        return _clusters_measured(batch)
     rows = batch.collections["track"]
     of = {f: batch.field(f"particle.{f}").values[rows.event] for f in ("p", "tx", "ty", "x", "y", "charge", "species")}
     d = {f: batch.field(f"track.{f}").values for f in ("dp", "dtx", "dty", "dx", "dy")}
@@ -60,6 +62,18 @@ def states(batch: Batch) -> Batch:
         batch = batch.with_field("track", Field(name=name, unit=field.unit, text=f"measured {field.text}"), values)
     label = Field(name="species", kind="category", labels=SPECIES, truth=True, text="kind of particle")
     return batch.with_field("track", label, of["species"])
+
+
+def _clusters_measured(batch: Batch) -> Batch:
+    rows, photons = batch.collections["cluster"], batch.collections["photon"]
+    d = {f: batch.field(f"cluster.{f}").values for f in ("photon", "response", "dx", "dy")}
+    at = photons.offsets[:-1][rows.event] + d["photon"].long()
+    of = {f: batch.field(f"photon.{f}").values[at] for f in ("energy", "x", "y")}
+    made = {"energy": of["energy"] * d["response"], "x": of["x"] + d["dx"], "y": of["y"] + d["dy"]}
+    for name, values in made.items():
+        field = Field(name=name, unit="GeV" if name == "energy" else "mm", text=f"measured {name}")
+        batch = batch.with_field("cluster", field, values)
+    return batch
 
 
 def masses(batch: Batch, daughters: int, smeared: bool = True) -> Array:
@@ -131,7 +145,7 @@ def _outcomes(batch: Batch) -> NDArray[np.int64]:
 
 
 def _clusters(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSquare]:
-    sides = (generated, reference)
+    sides = tuple(b if "cluster.energy" in b.schema else states(b) for b in (generated, reference))
     photons = [b.collections["photon"].lengths for b in sides]
     most = int(max(p.max() for p in photons)) + 1
     tables = []
@@ -139,8 +153,8 @@ def _clusters(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSqu
         number = b.collections["cluster"].lengths.clamp_max(12)
         tables.append(torch.bincount(p * 13 + number, minlength=most * 13).view(most, 13).numpy())
     out = {"clusters a photon": homogeneity(*tables, seed=seed)}
-    for field in NEUTRALS["cluster"].names:
-        out[field] = compared(*(b.field(f"cluster.{field}").values for b in sides), seed=seed)
+    for name in ("energy", "x", "y", *NEUTRALS["cluster"].names[1:]):
+        out[name] = compared(*(b.field(f"cluster.{name}").values for b in sides), seed=seed)
     for name, values in zip(("total energy", "energy a photon", "distance of clusters", "distance to a photon", "mass"),
                             zip(*(_groups(b) for b in sides), strict=True), strict=True):  # fmt: skip
         out[name] = compared(*values, seed=seed)
@@ -149,19 +163,22 @@ def _clusters(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSqu
 
 def _groups(batch: Batch) -> tuple[Array, Array, Array, Array, Array]:
     """What clusters are together: sums, ratios, least distances, and masses of pairs 12 m from where they began."""
-    clusters, photons = batch.collections["cluster"], batch.collections["photon"]
-    energy = clusters.values[:, :1].double()
-    total = clusters.with_values(energy).sum()[:, 0].numpy()
-    given = photons.with_values(photons.values[:, :1].double()).sum()[:, 0].numpy()
+    photons, clusters = (
+        batch.collections[name].with_values(
+            torch.stack([batch.field(f"{name}.{f}").values for f in ("energy", "x", "y")], 1).double()
+        )
+        for name in ("photon", "cluster")
+    )
+    given, total = (r.with_values(r.values[:, :1]).sum()[:, 0].numpy() for r in (photons, clusters))
     between, nearest, mass = [], [], []
     for c, p in zip(clusters, photons, strict=True):
-        x = c.double().numpy()
+        x = c.numpy()
         for i, j in combinations(range(len(x)), 2):
-            d = float(np.hypot(*(x[i, 1:3] - x[j, 1:3])))
+            d = float(np.hypot(*(x[i, 1:] - x[j, 1:])))
             between.append(d)
             mass.append(np.sqrt(x[i, 0] * x[j, 0]) * d / 12_490.0)
         if len(x):
-            apart = np.hypot(*(x[:, None, 1:3] - p[None, :, 1:3].double().numpy()).transpose(2, 0, 1))
+            apart = np.hypot(*(x[:, None, 1:] - p[None, :, 1:].numpy()).transpose(2, 0, 1))
             nearest += apart.min(1).tolist()
     return total, total / given, np.array(between), np.array(nearest), np.array(mass)
 
@@ -178,6 +195,6 @@ def _evaluate(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Est
 FLASH = Task(
     name="flash",
     text="Are reconstructed objects distributed as those of the detailed simulation?",
-    prepare=lambda batch: states(batch) if "track" in batch.schema else batch,
+    prepare=lambda batch: states(batch) if {"track", "cluster"} & set(batch.schema.names) else batch,
     evaluate=_evaluate,
 )

@@ -14,6 +14,7 @@ from lpm.model.heads.flow import Flow, FlowConfig
 from lpm.model.heads.next_token import NextToken, NextTokenConfig
 from lpm.model.heads.regress import Regress, RegressConfig
 from lpm.model.heads.rival import Rival, RivalConfig
+from lpm.model.heads.segment import Segment, SegmentConfig
 from lpm.model.heads.spell import Spell, SpellConfig
 from lpm.model.heads.unmask import Unmask, UnmaskConfig
 
@@ -43,6 +44,8 @@ __all__ = [
     "RegressConfig",
     "Rival",
     "RivalConfig",
+    "Segment",
+    "SegmentConfig",
     "Spell",
     "SpellConfig",
     "Unmask",
@@ -52,11 +55,12 @@ __all__ = [
 HeadConfig = (
     ClassifyConfig | RegressConfig | NextTokenConfig | UnmaskConfig | FlowConfig | AdversaryConfig | ChooseConfig
     | AutoencodeConfig | CascadeConfig | CoupleConfig | RivalConfig | SpellConfig | DensityConfig
+    | SegmentConfig
 )  # fmt: skip
 
 HEADS = {
     "classify": Classify, "regress": Regress, "next_token": NextToken, "unmask": Unmask, "flow": Flow,
     "adversary": Adversary, "choose": Choose, "autoencode": Autoencode, "couple": Couple,
-    "cascade": Cascade, "rival": Rival, "spell": Spell, "density": Density,
+    "cascade": Cascade, "rival": Rival, "spell": Spell, "density": Density, "segment": Segment,
 }  # fmt: skip
 """All heads by name, for tests and documentation."""

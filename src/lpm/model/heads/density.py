@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lpm.data.batch import Batch, Ragged
@@ -40,6 +40,8 @@ class DensityConfig:
     Args:
         of: The collection. Its rows are independent of each other, given what is seen.
         given: Collections that are seen.
+        row: Path of the number, from 0, of the row that each row belongs to, among those of the first collection given:
+            it is drawn from the state of that row. None if rows belong to the event as a whole.
         hidden: Units for each field.
         bins: Bins of each spline.
         reach: The spline acts within ± this.
@@ -52,6 +54,7 @@ class DensityConfig:
 
     of: str
     given: tuple[str, ...]
+    row: str | None = None
     hidden: int = 64
     bins: int = 10
     reach: float = 5.0
@@ -89,23 +92,27 @@ class Density(Head):
         mask = torch.ones(fields, fields).triu(1)[:, :, None]  # field j is seen by field i > j
         self.register_buffer("mask", mask, persistent=False)
 
-    def context_of(self, event_TD: Float[Tensor, "T D"]) -> Float[Tensor, "T F U"]:
-        """(T, F, U) what the state of its event tells each field of each row."""
-        out: Tensor = self.context(event_TD)
-        return out.view(-1, self.before.shape[0], self.config.hidden)
+    def rows(self, batch: Batch) -> Int[Tensor, " T"] | None:
+        """(T,) the row that each row belongs to, among those of all events; None if rows belong to their event."""
+        if self.config.row is None:
+            return None
+        given = batch.collections[self.config.given[0]]
+        return given.offsets[:-1][batch.collections[self.of].event] + batch.field(self.config.row).values.long()
 
-    def _context(self, hidden: Hidden, rows: Ragged) -> Float[Tensor, "T F U"]:
-        return self.context_of(hidden.pooled[rows.event])
+    def states(self, hidden: Hidden, tokens: Tokens, row_T: Int[Tensor, " T"] | None) -> Float[Tensor, "T D"]:
+        """(T, D) state that each row is drawn from: that of its event, or of the row it belongs to."""
+        if row_T is None:
+            return hidden.pooled[tokens.ragged.event]
+        return hidden.of(self.config.given[0])[row_T]
 
-    def logarithm(self, hidden: Hidden, tokens: Tokens) -> Float[Tensor, " T"]:
-        """(T,) logarithm of the density of the features of each row."""
+    def logarithm(self, state_TD: Float[Tensor, "T D"], tokens: Tokens) -> Float[Tensor, " T"]:
+        """(T,) logarithm of the density of the features of each row, drawn from these states."""
         assert tokens.features is not None
         assert isinstance(self.mask, Tensor)
         y_TF = tokens.features
         weight_FX = (self.before * self.mask).flatten(1)
-        inner_TFU = F.gelu(
-            self._context(hidden, tokens.ragged) + (y_TF @ weight_FX).view(len(y_TF), *self.before.shape[1:])
-        )
+        context_TX = self.context(state_TD)
+        inner_TFU = F.gelu((context_TX + y_TF @ weight_FX).view(len(y_TF), *self.before.shape[1:]))
         p_TFP = torch.einsum("tfu,fup->tfp", inner_TFU, self.out) + self.bias
         u_TF, slope_TF = _forward(y_TF, p_TFP, self.config)
         return (slope_TF - u_TF**2 / 2 - math.log(2 * math.pi) / 2).sum(1)
@@ -119,7 +126,7 @@ class Density(Head):
             if self.training and self.config.jitter:
                 noise = torch.randn_like(tokens.features) * self.config.jitter
                 tokens = Tokens(tokens.offsets, features=tokens.features + noise)
-        log_T = self.logarithm(hidden, tokens).float()
+        log_T = self.logarithm(self.states(hidden, tokens, self.rows(batch)), tokens).float()
         return Ragged(-log_T / self.before.shape[0], tokens.offsets).sum()
 
     @torch.no_grad()
@@ -132,26 +139,33 @@ class Density(Head):
         raise ValueError(f"density of {self.of}: draws rows and answers no question; ask the other heads by name")
 
     @torch.no_grad()
-    def draw(self, hidden: Hidden, tokens: Tokens, generator: torch.Generator) -> Float[Tensor, "T F"]:
+    def draw(
+        self, hidden: Hidden, tokens: Tokens, generator: torch.Generator, row_T: Int[Tensor, " T"] | None = None
+    ) -> Float[Tensor, "T F"]:
         """(T, F) features drawn from the density.
 
         Args:
             hidden: States of the head's view.
             tokens: Which rows there are.
             generator: Of the CPU.
+            row_T: The row that each belongs to, see `rows`.
         """
-        context_TFU = self._context(hidden, tokens.ragged)
-        u_TF = torch.randn(context_TFU.shape[:2], generator=generator).to(context_TFU)
-        return self.solved(context_TFU, u_TF)
+        state_TD = self.states(hidden, tokens, row_T)
+        u_TF = torch.randn(len(state_TD), len(self.before), generator=generator).to(state_TD)
+        return self.solved(state_TD, u_TF)
 
-    def solved(self, context_TFU: Float[Tensor, "T F U"], u_TF: Float[Tensor, "T F"]) -> Float[Tensor, "T F"]:
-        """(T, F) features that normal numbers (T, F) stand for, field by field."""
+    def solved(self, state_TD: Float[Tensor, "T D"], u_TF: Float[Tensor, "T F"]) -> Float[Tensor, "T F"]:
+        """(T, F) features that normal numbers (T, F) stand for, field by field, drawn from these states."""
+        # Rows last, so that each operation runs over all of them.
+        context_XT = torch.addmm(self.context.bias[:, None], self.context.weight, state_TD.T)
+        context_FUT, u_FT = context_XT.view(*self.before.shape[1:], -1), u_TF.T.contiguous()
         made: list[Tensor] = []
-        for i in range(context_TFU.shape[1]):
-            inner_TU = context_TFU[:, i]
+        for i, context_UT in enumerate(context_FUT):
+            inner_UT = context_UT
             if made:
-                inner_TU = inner_TU + torch.stack(made, 1) @ self.before[:i, i]
-            made.append(_inverse(u_TF[:, i], F.gelu(inner_TU) @ self.out[i] + self.bias[i], self.config))
+                inner_UT = inner_UT + self.before[:i, i].T @ torch.stack(made)
+            p_PT = torch.addmm(self.bias[i][:, None], self.out[i].T, F.gelu(inner_UT))
+            made.append(_inverse(u_FT[i], p_PT.T, self.config))
         return torch.stack(made, 1)
 
 

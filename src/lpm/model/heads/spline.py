@@ -102,16 +102,17 @@ class _Piece:
     @classmethod
     def of(cls, at: Tensor, parameters: Tensor, reach: float, inverse: bool) -> _Piece:
         """Of numbers within the reach, seen along y for the inverse."""
-        bins = (parameters.shape[-1] + 1) // 3
-        widths, heights, slopes = parameters.split_with_sizes([bins, bins, bins - 1], -1)
+        # The parameters of all numbers side by side, not those of one: sums over bins then run over whole vectors.
+        front = parameters.movedim(-1, 0).contiguous()
+        bins = (len(front) + 1) // 3
+        widths, heights, slopes = front.split_with_sizes([bins, bins, bins - 1])
         x_at, y_at = _knots(widths, reach), _knots(heights, reach)
-        found = (y_at if inverse else x_at)[..., 1:-1]
-        bin_ = (at[..., None] >= found).sum(-1, keepdim=True)
-        ends = torch.cat([bin_, bin_ + 1], -1)
-        (x0, x1), (y0, y1) = (values.gather(-1, ends).unbind(-1) for values in (x_at, y_at))
+        bin_ = (at >= (y_at if inverse else x_at)[1:-1]).sum(0, keepdim=True)
+        ends = torch.cat([bin_, bin_ + 1])
+        (x0, x1), (y0, y1) = (values.gather(0, ends) for values in (x_at, y_at))
         # Zeros stand for slopes of 1, those at the ends.
-        raw = F.pad(slopes, (1, 1)).gather(-1, ends)
-        d0, d1 = (LEAST + F.softplus(raw + _SLOPE)).unbind(-1)
+        edge = torch.zeros_like(slopes[:1])
+        d0, d1 = LEAST + F.softplus(torch.cat([edge, slopes, edge]).gather(0, ends) + _SLOPE)
         return cls(x0, y0, x1 - x0, y1 - y0, d0, d1)
 
     def back(self, y: Tensor) -> Tensor:
@@ -124,8 +125,11 @@ class _Piece:
 
 
 def _knots(sizes: Tensor, reach: float) -> Tensor:
-    """(…, K + 1) from -T to T."""
-    bins = sizes.shape[-1]
-    share = LEAST + (1 - LEAST * bins) * sizes.softmax(-1)
-    inner = (2 * share.cumsum(-1)[..., :-1] - 1) * reach
-    return F.pad(F.pad(inner, (1, 0), value=-reach), (0, 1), value=reach)
+    """(K + 1, …) from -T to T, of (K, …) sizes."""
+    bins = len(sizes)
+    share = LEAST + (1 - LEAST * bins) * sizes.softmax(0)
+    # Sums up to each knot as a product: several times faster than `cumsum` along the first dimension.
+    lower = share.new_ones(bins - 1, bins).tril()
+    inner = (2 * (lower @ share.flatten(1)).view(bins - 1, *share.shape[1:]) - 1) * reach
+    edge = torch.full_like(share[:1], reach)
+    return torch.cat([-edge, inner, edge])
