@@ -20,7 +20,7 @@ __all__ = ["simulate"]
 
 TASKS = {
     "jets": "jetclass", "events": "four-tops", "pid": "alice", "calorimeter": "1-photons",
-    "flash": "forward", "reductions": "trianglebox",
+    "flash": "forward", "reductions": "trianglebox", "scrambles": "spinor",
 }  # fmt: skip
 """What can be simulated, and the preset unless one is named."""
 
@@ -39,7 +39,7 @@ def simulate(
             "jet-origin-z; "
             "for events: four-tops; for pid: alice, mismodelled; for flash: forward. "
             "Or a .toml file like them. For reductions: a family "
-            "of integrals, by name or as a JSON file."
+            "of integrals, by name or as a JSON file. For scrambles: spinor, dilog."
         ),
     ] = None,
     dataset: Annotated[
@@ -107,12 +107,13 @@ def simulate(
             )
         _flash(out, number, process or "charged", preset, seed, resume, as_json)
         return
-    if task == "reductions":
+    if task in ("reductions", "scrambles"):
         if classes or pt or detector or compact:
-            raise ValueError("reductions: has no classes, pt, detector or compact form")
+            raise ValueError(f"{task}: has no classes, pt, detector or compact form")
         farm = Farm(on=on, workers=workers or 1, time=time, memory=memory, partition=partition, account=account,
                     extra=tuple(extra or ()))  # fmt: skip
-        _paths(out, number, preset, seed, resume, farm, as_json)
+        make = _paths if task == "reductions" else _scrambles
+        make(out, number, preset, seed, resume, farm, as_json)
         return
     makes = "events" if read_preset(preset).find == "objects" else "jets"
     if makes != task:
@@ -225,3 +226,23 @@ def _paths(out: Path, number: int, family: str, seed: int, resume: bool, farm: F
         typer.echo(json.dumps({"out": str(out), "states": states, "paths": number, "family": request.family.name}))
     else:
         typer.echo(f"{out}: {number:,} paths with {states:,} states of family {request.family.name}")
+
+
+def _scrambles(out: Path, number: int, domain: str, seed: int, resume: bool, farm: Farm, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lpm.theory.scrambles import ScrambleRequest, write_scrambles
+
+    console = Console(stderr=True)
+    request = ScrambleRequest(n=number, domain=domain, seed=seed)
+    with options.failures_shown(as_json), Progress(console=console, disable=as_json or not console.is_terminal) as bar:
+        line = bar.add_task("scrambling", total=number)
+        states = write_scrambles(
+            request, out, farm=farm, resume=resume, done=lambda made: bar.advance(line, made),
+            tell=lambda text: typer.echo(text, err=True),
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), "states": states, "sums": number, "domain": domain}))
+    else:
+        typer.echo(f"{out}: {number:,} scrambled sums of {domain} with {states:,} states on the way back")

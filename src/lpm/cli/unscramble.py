@@ -12,7 +12,7 @@ from lpm.cli.integrals import Form, How, reduce_integrals
 
 if TYPE_CHECKING:
     from lpm.theory.dilog import Dilogs
-    from lpm.theory.engine import Found
+    from lpm.theory.engine import Found, Rank
     from lpm.theory.spinor import Brackets
 
 __all__ = ["unscramble"]
@@ -30,7 +30,10 @@ def unscramble(
     method: Annotated[
         str, typer.Option(help="How to reduce: laporta, or learned, whose memory does not grow.")
     ] = "laporta",
-    policy: Annotated[str, typer.Option(help="Run folder or shipped model, for learned.")] = "ibp-trianglebox",
+    policy: Annotated[
+        str,
+        typer.Option(help="Run folder or shipped model that ranks steps; for learned, ibp-trianglebox if not said."),
+    ] = "",
     memo: Annotated[Path | None, typer.Option(help="File of what learned finds; it goes on from there.")] = None,
     workers: Annotated[int, typer.Option(help="Processes, for learned.")] = 1,
     memory: Annotated[float, typer.Option(help="Most memory for what elimination finds, GiB.")] = 16.0,
@@ -55,12 +58,17 @@ def unscramble(
         if beam < 1 or seconds <= 0:
             raise ValueError(f"expected a beam of at least 1 and some time, got {beam} and {seconds:g} s")
         text = _text(expr)
-        done = _dilog(text, beam, seconds, logs) if domain == "dilog" else _spinor(text, points, beam, seconds)
+        if policy and logs:
+            raise ValueError("--policy: leave it out with --logs")
+        if domain == "dilog":
+            done = _dilog(text, beam, seconds, logs, policy)
+        else:
+            done = _spinor(text, points, beam, seconds, policy)
         _print_sum(done, latex, as_json, _certificate(done) if judge else None)
         return
     if domain != "ibp":
         raise ValueError(f"unknown domain {domain!r}; there are: ibp, dilog, spinor")
-    how = How(family, point, prime, keep, method, memory, policy, memo, workers, beam)
+    how = How(family, point, prime, keep, method, memory, policy or "ibp-trianglebox", memo, workers, beam)
     reduce_integrals(_text(expr), how, Form(as_json, latex, judge))
 
 
@@ -68,7 +76,20 @@ _Done = tuple["Dilogs | Brackets", "Found", str, str]
 """What was given, what was found, how it was judged, and what it lacks."""
 
 
-def _dilog(text: str, beam: int, seconds: float, logs: bool) -> _Done:
+def _rank(domain: str, run: str) -> Rank | None:
+    """The policy of a run or shipped model; None if none is named."""
+    if not run:
+        return None
+    from lpm.model.checkpoint import load
+
+    if domain == "dilog":
+        from lpm.theory.dilog.policy import policy
+    else:
+        from lpm.theory.spinor.policy import policy
+    return policy(load(run))
+
+
+def _dilog(text: str, beam: int, seconds: float, logs: bool, policy: str) -> _Done:
     from lpm.theory.dilog import equal, equation, read, simplify
 
     e, rest = read(text), ""
@@ -76,20 +97,20 @@ def _dilog(text: str, beam: int, seconds: float, logs: bool) -> _Done:
         found, dropped = equation(e, beam=beam, seconds=seconds)
         rest = str(dropped)
     else:
-        found = simplify(e, beam=beam, seconds=seconds)
+        found = simplify(e, beam=beam, seconds=seconds, policy=_rank("dilog", policy))
     if not equal(e, found.expression):
         raise ValueError(f"{found.expression} is not equal to what was given: please report this")
     kept = "with principal values, for x not real" if logs else "modulo products of logarithms and constants"
     return e, found, f"{kept}; certified: the symbols are equal", rest
 
 
-def _spinor(text: str, points: int, beam: int, seconds: float) -> _Done:
+def _spinor(text: str, points: int, beam: int, seconds: float, policy: str) -> _Done:
     from lpm.theory.spinor import equal, read, simplify
 
     if not 4 <= points <= 12:
         raise ValueError(f"--points: expected 4 to 12 particles, got {points}")
     e = read(text, points)
-    found = simplify(e, beam=beam, seconds=seconds)
+    found = simplify(e, beam=beam, seconds=seconds, policy=_rank("spinor", policy))
     if not equal(e, found.expression):
         raise ValueError(f"{found.expression} is not equal to what was given: please report this")
     return e, found, "certified: equal at random points of a finite field", ""

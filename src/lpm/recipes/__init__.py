@@ -53,5 +53,7 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "flash.tracks": flash.tracks,
     "flash.clusters": flash.clusters,
     "theory.ibp": theory.ibp,
+    "theory.spinor": theory.spinor,
+    "theory.dilog": theory.dilog,
 }
 """All recipes by name. Others are named `my_package.module:function`."""

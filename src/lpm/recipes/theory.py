@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from lpm.data.schema import Schema
 from lpm.model.backbone import BackboneConfig
 from lpm.model.heads import ChooseConfig
 from lpm.model.model import ModelConfig
@@ -14,7 +17,7 @@ from lpm.theory.ibp.policy import COUNTS, schema
 from lpm.tokens import ContinuousConfig, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["ibp"]
+__all__ = ["dilog", "ibp", "spinor", "tiny"]
 
 
 def ibp(
@@ -59,4 +62,64 @@ def ibp(
         train=TrainConfig(
             steps=1500 * size, lr=2e-2 / size, optimiser="muon", warmup=100, ema=0.998, valid_every=250, save_every=500
         ),
+    )
+
+
+def spinor(size: int = 1, data: tuple[str, ...] = ("scrambles",), valid: tuple[str, ...] = ()) -> RunConfig:
+    """A policy that ranks steps between sums of spinor brackets; one model for any number of particles and terms.
+
+    Args:
+        size: The dial.
+        data: Sums of `lpm simulate scrambles --preset spinor`.
+        valid: Others of the same kind.
+    """
+    from lpm.theory.spinor.policy import SCHEMA  # computer algebra, which not everybody has
+
+    return _sums("theory.spinor", "Which step makes a sum of spinor brackets shorter?", SCHEMA, size, data, valid)
+
+
+def dilog(size: int = 1, data: tuple[str, ...] = ("scrambles",), valid: tuple[str, ...] = ()) -> RunConfig:
+    """A policy that ranks steps between sums of dilogarithms, for any number of terms.
+
+    Args:
+        size: The dial.
+        data: Sums of `lpm simulate scrambles --preset dilog`.
+        valid: Others of the same kind.
+    """
+    from lpm.theory.dilog.policy import SCHEMA  # computer algebra, which not everybody has
+
+    return _sums("theory.dilog", "Which step makes a sum of dilogarithms shorter?", SCHEMA, size, data, valid)
+
+
+def _sums(name: str, text: str, of: Schema, size: int, data: tuple[str, ...], valid: tuple[str, ...]) -> RunConfig:
+    tokenizers = {}
+    for c in of.collections:
+        seen = [f for f in c.fields if not f.truth]
+        forms = tuple(Transform(field=f.name, form="category" if f.size else "asinh") for f in seen)
+        sizes = tuple(f.size for f in seen if f.size)
+        tokenizers[c.name] = ContinuousConfig(collection=c.name, fields=forms, classes=sizes)
+    return RunConfig(
+        name=name,
+        text=text,
+        data=DataConfig(train=data, valid=valid, budget=8192, longest=2048, held=0.1),
+        model=ModelConfig(
+            backbone=BackboneConfig(width=32 * size, depth=1 + size, heads=2 * size, registers=0),
+            tokenizers=dict(tokenizers),
+            heads={"step": ChooseConfig(target="action.taken")},
+        ),
+        train=TrainConfig(
+            steps=1000 * size, lr=2e-2 / size, optimiser="muon", warmup=100, ema=0.998, valid_every=250, save_every=500
+        ),
+    )
+
+
+def tiny(run: RunConfig) -> RunConfig:
+    """The tiny twin of any recipe of theory, for tests: same parts, two steps."""
+    body = run.model.backbone
+    assert isinstance(body, BackboneConfig)
+    return replace(
+        run,
+        model=replace(run.model, backbone=replace(body, width=32, depth=1, heads=1)),
+        train=replace(run.train, steps=2, warmup=1, log_every=1, valid_every=2, save_every=1),
+        data=replace(run.data, limit=200, budget=2048),
     )

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lpm.theory.dilog.search import Classes, Duplication, searched
+from lpm.theory.dilog.search import Duplication, classes_of, searched
 from lpm.theory.dilog.sums import Dilogs, class_of, fold
 from lpm.theory.engine import Found
 from lpm.theory.ratio import Ratio
@@ -132,7 +132,7 @@ def equation(e: Dilogs, *, beam: int = 20, seconds: float = 60.0) -> tuple[Found
         >>> print(found.expression, "and", rest)
         0 and -ln(x)*ln(-x + 1) + 1/6*pi^2
     """
-    found, dropped, domain = searched(e, beam=beam, seconds=seconds), _Dropped(), Classes()
+    found, dropped = searched(e, beam=beam, seconds=seconds), _Dropped()
     dropped.fold(e.terms)
     here, told = fold(e)
     for step in found.steps:
@@ -140,7 +140,7 @@ def equation(e: Dilogs, *, beam: int = 20, seconds: float = 60.0) -> tuple[Found
             raise ValueError(
                 "the relation of five terms was used, whose logarithms depend on the region; leave them out"
             )
-        folded = dict(domain.relation(step))
+        folded = dict(classes_of(step))
         factor = -dict(here.terms)[step.away] / folded[step.away]
         # The relation adds up to nothing; folded, it lacks what is dropped here.
         dropped.fold((f, factor * c) for f, c in step.relation())

@@ -13,14 +13,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations
 
 from lpm.theory.dilog.judge import fewest
 from lpm.theory.dilog.sums import Dilogs, fold, orbit
-from lpm.theory.engine import Found, search
+from lpm.theory.engine import Found, Rank, search
 from lpm.theory.ratio import Ratio
 
-__all__ = ["Classes", "Duplication", "FiveTerms", "Step", "searched", "simplify"]
+__all__ = ["Classes", "Duplication", "FiveTerms", "Step", "classes_of", "searched", "simplify"]
+
+
+TRIED = 4
+"""Steps of a sum that are taken if a policy ranks them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,12 @@ class FiveTerms:
 Step = Duplication | FiveTerms
 
 
+@lru_cache(maxsize=100_000)
+def classes_of(step: Step) -> tuple[tuple[Ratio, Fraction], ...]:
+    """The relation between classes that a step uses."""
+    return fold(Dilogs.of(step.relation()))[0].terms
+
+
 class Classes:
     """Sums of classes: steps are relations that take one of the classes away.
 
@@ -69,13 +80,6 @@ class Classes:
 
     def __init__(self, five: bool = False, degree: int = 8, pairs: bool = False) -> None:
         self.five, self.degree, self.pairs = five, degree, pairs
-        self._relations: dict[Step, tuple[tuple[Ratio, Fraction], ...]] = {}
-
-    def relation(self, step: Step) -> tuple[tuple[Ratio, Fraction], ...]:
-        """The relation between classes that a step uses."""
-        if step not in self._relations:
-            self._relations[step] = fold(Dilogs.of(step.relation()))[0].terms
-        return self._relations[step]
 
     def steps(self, e: Dilogs) -> Sequence[Step]:
         """Duplications that hold a class of the sum, and relations of five terms that hold two."""
@@ -93,14 +97,14 @@ class Classes:
         return [s for s in out if self._helps(s, here)]
 
     def _helps(self, step: Step, here: set[Ratio]) -> bool:
-        relation = {f for f, _ in self.relation(step)}
+        relation = {f for f, _ in classes_of(step)}
         if step.away not in relation or max(f.degree for f in relation) > self.degree:
             return False
         return not self.pairs or 2 * len(relation & here) >= len(relation)
 
     def apply(self, e: Dilogs, step: Step) -> Dilogs:
         """The sum without one of its classes, and with the others of the relation."""
-        relation = dict(self.relation(step))
+        relation = dict(classes_of(step))
         factor = -dict(e.terms)[step.away] / relation[step.away]
         return Dilogs.of([*e.terms, *((f, c * factor) for f, c in relation.items())])
 
@@ -109,7 +113,9 @@ class Classes:
         return (len(e), sum(f.degree for f, _ in e.terms), sum(sum(map(abs, (*f.high, *f.low))) for f, _ in e.terms))
 
 
-def simplify(e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 60.0) -> Found:
+def simplify(
+    e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 60.0, policy: Rank | None = None
+) -> Found:
     """A sum of as few dilogarithms as are found: folded, then by duplications, then by relations of five terms.
 
     Args:
@@ -117,6 +123,7 @@ def simplify(e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 6
         beam: Sums that are followed at a time.
         patience: Rounds without a simpler one after which to stop.
         seconds: Time after which to stop.
+        policy: Ranks the steps, of which the best `TRIED` of a sum are taken; all are if None.
 
     Returns:
         The sum; the steps are text.
@@ -127,11 +134,13 @@ def simplify(e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 6
         >>> print(found.expression, found.steps[-1])
         0 duplication of Li2(x), for Li2(x)
     """
-    out = searched(e, beam=beam, patience=patience, seconds=seconds)
+    out = searched(e, beam=beam, patience=patience, seconds=seconds, policy=policy)
     return Found(out.expression, (*fold(e)[1], *map(str, out.steps)), out.seen, out.complete)
 
 
-def searched(e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 60.0) -> Found:
+def searched(
+    e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 60.0, policy: Rank | None = None
+) -> Found:
     """As `simplify`; the steps are those that follow folding, as `Duplication` and `FiveTerms`."""
     folded = fold(e)[0]
     least, degree = fewest(folded), max([8, *(f.degree for f, _ in folded.terms)])
@@ -142,7 +151,10 @@ def searched(e: Dilogs, *, beam: int = 20, patience: int = 3, seconds: float = 6
         (Classes(degree=degree, five=True), max(1, beam // 4), 1),
     ):
         if len(out.expression) > least:
-            more = search(domain, out.expression, beam=width, patience=rounds, seconds=seconds / 3, fewest=least)
+            more = search(
+                domain, out.expression, beam=width, patience=rounds, seconds=seconds / 3, fewest=least, rank=policy,
+                tried=TRIED,
+            )  # fmt: skip
             out = Found(
                 more.expression, (*out.steps, *more.steps), out.seen + more.seen, out.complete and more.complete
             )

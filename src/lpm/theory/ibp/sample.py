@@ -6,25 +6,20 @@ integrals depends on them nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lpm.data.batch import Batch
-from lpm.data.farm import Failure, Farm, Piece, Unfinished, make, open_crew
-from lpm.data.farm.piece import BESIDE, Note, Watch
-from lpm.data.io.parquet import write_batches
-from lpm.records.files import locked
-from lpm.records.hashing import hash_json
+from lpm.data.farm import Farm
 from lpm.theory.ibp.family import Family
 from lpm.theory.ibp.identities import Point
 from lpm.theory.ibp.paths import PathConfig, Way, paths
 from lpm.theory.ibp.policy import Options, batch_of, options
+from lpm.theory.shards import write_shards
 
 __all__ = ["PathRequest", "draw", "general", "write_paths"]
 
@@ -108,15 +103,7 @@ def write_paths(
     done: Callable[[int], None] = lambda paths: None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> int:
-    """Write paths as shards of states.
-
-    Args:
-        request: Which.
-        out: A folder.
-        farm: Who makes the shards; this process if None.
-        resume: Keep those that an interrupted call with the same request left.
-        done: Called with the number of paths of each shard.
-        tell: Called with a line when jobs of a batch system wait.
+    """Write paths as shards of states; see `lpm.theory.shards.write_shards`.
 
     Returns:
         The number of states.
@@ -124,35 +111,4 @@ def write_paths(
     Raises:
         ValueError: If the folder is in use or cannot be written; `Unfinished` if shards fail, after all others.
     """
-    beside = out.absolute() / BESIDE
-    if out.is_dir() and any(out.glob("*.parquet")) and not resume:
-        raise ValueError(f"{out}: holds shards already; add --resume to complete them, or choose another place")
-    try:
-        beside.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{out}: cannot write: {error.strerror}; choose another place") from error
-    states, failures = 0, []
-    with locked(beside), open_crew(farm or Farm(), beside, tell) as crew:
-        for _, made in make(_pieces(request, out), crew):
-            if isinstance(made, Failure):
-                failures.append(made)
-            elif made.note:
-                states += made.note["states"]
-                done(made.note["paths"])
-    if failures:
-        raise Unfinished(failures, {"states": states}, "the others are kept, --resume tries again")
-    return states
-
-
-def _pieces(request: PathRequest, out: Path) -> Iterator[Piece]:
-    said: dict[str, Any] = asdict(request)
-    for chunk in range(-(-request.n // CHUNK)):
-        path = out.absolute() / f"part-{chunk:05d}.parquet"
-        yield Piece(f"chunk {chunk}", path, hash_json({**said, "chunk": chunk}), partial(_write, request, chunk))
-
-
-def _write(request: PathRequest, chunk: int, path: Path, watch: Watch) -> Note:
-    batch = draw(request, chunk)
-    origin = {"request": asdict(request), "chunk": chunk}
-    states = write_batches(path, [batch], schema=batch.schema, provenance=origin)
-    return {"states": states, "paths": min(CHUNK, request.n - chunk * CHUNK)}
+    return write_shards(request, out, draw, CHUNK, farm=farm, resume=resume, done=done, tell=tell)

@@ -4,7 +4,8 @@ from lpm.theory.spinor.brackets import Brackets, Relation, read, relations, weig
 from lpm.theory.spinor.examples import example
 from lpm.theory.spinor.gluons import amplitude, parke_taylor
 from lpm.theory.spinor.points import certificate, equal, single, value
-from lpm.theory.spinor.search import Step, Sums, fold, simplify, tidy
+from lpm.theory.spinor.search import simplify
+from lpm.theory.spinor.steps import Step, Sums, fold, tidy
 
 __all__ = [
     "Brackets",

@@ -70,7 +70,7 @@ def _exchanged(m: Powers, n: int, rng: np.random.Generator) -> Powers:
 def _replaced(
     term: tuple[Powers, Fraction], n: int, rng: np.random.Generator, anywhere: bool
 ) -> list[tuple[Powers, Fraction]]:
-    """A term written with a relation: in place of a bracket above the line, or of any, which it needs if it has none."""
+    """A term written with a relation: in place of a bracket above the line, or of any, as it must if it has none."""
     (m, c), every = term, relations(n)
     anywhere = anywhere or max(m) <= 0
     while True:

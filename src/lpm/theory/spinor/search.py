@@ -1,187 +1,26 @@
 """The search for a shorter sum of brackets.
 
-A step takes one term away with a relation in which it stands; it pays if most of the other terms are there already.
-Which are is asked of all relations at once: products are added up as numbers, a random one for each bracket, so that a
-product of products is a sum. Of four particles some relations have two terms only: what they make equal is written in
-one way (`fold`). What is a single product needs no search, it is read off from its zeros and poles.
+What is a single product needs no search, it is read off from its zeros and poles. Else steps are followed that leave
+the fewest terms, which is known before they are taken (`priced`), or those that a policy ranks highest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from functools import lru_cache
-from itertools import combinations
-
-import numpy as np
-from numpy.typing import NDArray
-
-from lpm.theory.engine import Found, search
-from lpm.theory.spinor.brackets import Brackets, Powers, pairs, relations, times
+from lpm.theory.engine import Found, Rank, search
+from lpm.theory.spinor.brackets import Brackets
+from lpm.theory.spinor.effects import priced
 from lpm.theory.spinor.points import single
+from lpm.theory.spinor.steps import Sums, fold, tidy
 
-__all__ = ["Step", "Sums", "fold", "simplify", "tidy"]
+__all__ = ["TRIED", "simplify"]
 
-
-@dataclass(frozen=True)
-class Step:
-    """Take a term away with a relation in which it stands.
-
-    Args:
-        relation: Its number among `relations`.
-        role: The place of the term in it.
-        away: The term.
-    """
-
-    relation: int
-    role: int
-    away: Powers
-
-    def text(self, n: int) -> str:
-        """In words."""
-        return f"{relations(n)[self.relation].name}, for {Brackets(n, ((self.away, Fraction(1)),))}"
+TRIED = 4
+"""Steps of a sum that are taken, the best ones."""
 
 
-@lru_cache
-def _table(n: int) -> tuple[list[tuple[int, int]], NDArray[np.int64], NDArray[np.int64]]:
-    """All (relation, role), the numbers (R, K) by which its other terms differ from the term, and their count (R,)."""
-    roles, shifts = [], []
-    for r, relation in enumerate(relations(n)):
-        codes = [_code(m, n) for m, _ in relation.terms]
-        for role in range(len(codes)):
-            roles.append((r, role))
-            shifts.append([c - codes[role] for k, c in enumerate(codes) if k != role])
-    most = max(map(len, shifts))
-    table = np.zeros((len(shifts), most), dtype=np.int64)
-    for i, row in enumerate(shifts):
-        table[i, : len(row)] = np.array([_wrapped(x) for x in row])
-    return roles, table, np.array([len(s) for s in shifts])
-
-
-@lru_cache
-def _equivalent(n: int) -> tuple[tuple[int, Powers, int], ...]:
-    """Relations of two terms, of four particles only: each says how to do without one bracket.
-
-    Each is (place of the bracket, powers that can be added, sign that this gives); in Hermite's normal form.
-    """
-    from flint import fmpz_mat
-
-    two = [r.terms for r in relations(n) if len(r.terms) == 2]
-    if not two:
-        return ()
-    rows = [[*(x - y for x, y in zip(a, b, strict=True)), int(s == t)] for (a, s), (b, t) in two]
-    form = fmpz_mat(rows).hnf()
-    found = [[int(form[i, j]) for j in range(len(rows[0]))] for i in range(form.nrows())]
-    out = []
-    for row in found:
-        if any(row[:-1]):
-            place = next(j for j, x in enumerate(row) if x)
-            assert row[place] == 1
-            out.append((place, tuple(row[:-1]), (-1) ** (row[-1] % 2)))
-    return tuple(out)
-
-
-def fold(e: Brackets) -> Brackets:
-    """The same sum with one way of writing for all products that relations of two terms make equal.
-
-    Example:
-        >>> from lpm.theory.spinor.brackets import read
-        >>> len(fold(read("<12>[23] + <14>[43]", 4)))
-        0
-    """
-    out = []
-    for m, c in e.terms:
-        for place, powers, sign in _equivalent(e.n):
-            k = m[place]
-            m, c = tuple(x - k * y for x, y in zip(m, powers, strict=True)), c * sign ** (k % 2)
-        out.append((m, c))
-    return Brackets.of(e.n, out)
-
-
-def tidy(e: Brackets) -> Brackets:
-    """The same terms, each written with few brackets.
-
-    Example:
-        >>> from lpm.theory.spinor.brackets import read
-        >>> print(fold(read("<12>^2", 4)), "is", tidy(fold(read("<12>^2", 4))))
-        <34>^2[34]^2/[12]^2 is <12>^2
-    """
-    out = []
-    moves = [(p, s) for _, p, s in _equivalent(e.n)]
-    moves += [(times(a, tuple(-x for x in b)), s * t) for (a, s), (b, t) in combinations(moves, 2)]
-    for m, c in e.terms:
-        while True:
-            near = [
-                (sum(map(abs, made)), made, c * s)
-                for p, s in moves
-                for made in (times(m, p), times(m, tuple(-x for x in p)))
-            ]
-            if not near or min(near)[0] >= sum(map(abs, m)):
-                break
-            _, m, c = min(near)
-        out.append((m, c))
-    return Brackets.of(e.n, out)
-
-
-@lru_cache
-def _mix(n: int) -> tuple[int, ...]:
-    """A random number for each bracket; products that are equal by relations of two terms have equal sums."""
-    out = [int(x) for x in np.random.default_rng(n).integers(1, 2**62, size=2 * len(pairs(n)))]
-    for place, powers, _ in reversed(_equivalent(n)):
-        out[place] = -sum(p * out[j] for j, p in enumerate(powers) if j != place)
-    return tuple(out)
-
-
-def _code(m: Powers, n: int) -> int:
-    return sum(e * w for e, w in zip(m, _mix(n), strict=True))
-
-
-def _wrapped(x: int) -> int:
-    """As a signed 64-bit number."""
-    return (x + 2**63) % 2**64 - 2**63
-
-
-class Sums:
-    """Sums of products of brackets: steps take one term away.
-
-    Args:
-        n: Number of particles.
-        new: Most terms that a step may bring in.
-    """
-
-    def __init__(self, n: int, new: int) -> None:
-        self.n, self.new = n, new
-
-    def steps(self, e: Brackets) -> Sequence[Step]:
-        """All that bring in few enough terms, the best first."""
-        if not len(e):
-            return []
-        roles, shifts, counts = _table(self.n)
-        codes = np.array([_wrapped(_code(m, self.n)) for m, _ in e.terms], dtype=np.int64)
-        with np.errstate(over="ignore"):
-            others = codes[:, None, None] + shifts[None]
-        there = np.isin(others, codes) & (np.arange(shifts.shape[1]) < counts[:, None])
-        missing = counts - there.sum(2)
-        term, role = np.nonzero((missing <= self.new) & (missing < counts) & (counts > 1))
-        order = np.argsort(missing[term, role], kind="stable")
-        return [Step(roles[role[k]][0], roles[role[k]][1], e.terms[term[k]][0]) for k in order.tolist()]
-
-    def apply(self, e: Brackets, step: Step) -> Brackets:
-        """The sum without the term."""
-        terms = relations(self.n)[step.relation].terms
-        own, sign = terms[step.role]
-        factor = -dict(e.terms)[step.away] * sign
-        rest = tuple(x - y for x, y in zip(step.away, own, strict=True))
-        return fold(Brackets.of(self.n, [*e.terms, *((times(rest, m), factor * s) for m, s in terms)]))
-
-    def cost(self, e: Brackets) -> tuple[int, ...]:
-        """Number of terms, then brackets below and above the line."""
-        powers = [p for m, _ in e.terms for p in m]
-        return len(e), -sum(p for p in powers if p < 0), sum(p for p in powers if p > 0)
-
-
-def simplify(e: Brackets, *, beam: int = 20, patience: int = 4, seconds: float = 60.0) -> Found:
+def simplify(
+    e: Brackets, *, beam: int = 20, patience: int = 4, seconds: float = 60.0, policy: Rank | None = None
+) -> Found:
     """A sum of as few products as are found.
 
     A single product is read off (`single`). Else steps are searched, first those that bring in one term at most, then
@@ -192,6 +31,7 @@ def simplify(e: Brackets, *, beam: int = 20, patience: int = 4, seconds: float =
         beam: Sums that are followed at a time; 1 is greedy.
         patience: Rounds without a simpler one after which to stop.
         seconds: Time after which to stop.
+        policy: Ranks the steps, in place of what they leave.
 
     Returns:
         The sum; the steps are text.
@@ -207,7 +47,10 @@ def simplify(e: Brackets, *, beam: int = 20, patience: int = 4, seconds: float =
     out = Found(fold(e), (), 1, True)
     for new in (1, 2, 3):
         if len(out.expression) > 1:
-            more = search(Sums(e.n, new), out.expression, beam=beam, patience=patience, seconds=seconds / 3, fewest=1)
+            more = search(
+                Sums(e.n, new), out.expression, beam=beam, patience=patience, seconds=seconds / 3, fewest=1,
+                rank=policy or priced, tried=TRIED,
+            )  # fmt: skip
             out = Found(
                 more.expression, (*out.steps, *more.steps), out.seen + more.seen, out.complete and more.complete
             )
