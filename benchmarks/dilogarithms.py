@@ -17,7 +17,10 @@ import numpy as np
 from record import Cell, Record, Table, options_of
 
 from lpm.metrics.migration import binomial
+from lpm.model.checkpoint import load
 from lpm.theory.dilog import equal, example, simplify
+from lpm.theory.dilog.policy import policy
+from lpm.theory.engine import Rank
 
 MIX = ((0, 2, 5), (1, 1, 5), (2, 1, 6), (3, 1, 7))
 DEEPER = (10, 15, 20)
@@ -28,29 +31,36 @@ def main() -> None:
     parser = options_of(__doc__ or "")
     parser.add_argument("--sums", type=int, default=5_000, help="sums of the published mix")
     parser.add_argument("--deeper", type=int, default=200, help="sums of each larger number of scrambles")
+    parser.add_argument("--policy", default="", help="run folder or shipped model that ranks steps; none if empty")
     o = parser.parse_args()
     if o.quick:
         o.sums, o.deeper = 8, 2
+    rank = policy(load(o.policy)) if o.policy else None
     record = Record(o, "Scrambled sums of dilogarithms are brought back to as few terms as they were made from.")
-    rows = [row("published mix", MIX, o.sums, 0)]
-    rows += [row(f"2 terms, {n} scrambles", ((2, 1, n),), o.deeper, n) for n in DEEPER]
+    kinds = [("published mix", MIX, o.sums, 0)]
+    kinds += [(f"2 terms, {n} scrambles", ((2, 1, n),), o.deeper, n) for n in DEEPER]
+    rows = [row(*kind) for kind in kinds]
+    if rank:
+        rows += [row(f"{name}, with a policy", *kind, rank) for name, *kind in kinds]
     columns = ("sums", "solved", "share", "terms before", "terms after", "milliseconds, median", "longest")
     record.tables = [Table("Dilogarithms", ("", *columns), rows)]
     record.notes = [
         "All results are certified: the symbols of both sums are equal. Processor time on one core.",
-        "Found by search over classes of six arguments, without a learned policy.",
+        "Found by search over classes of six arguments; without a learned policy unless it says so.",
     ]
     record.save()
 
 
-def row(name: str, mix: tuple[tuple[int, int, int], ...], count: int, seed: int) -> tuple[Cell, ...]:
+def row(
+    name: str, mix: tuple[tuple[int, int, int], ...], count: int, seed: int, rank: Rank | None = None
+) -> tuple[Cell, ...]:
     """One line of the table: sums with seeds of their own."""
     rng = np.random.default_rng(seed)
     solved, before, after, spent = 0, 0, 0, []
     for i in range(count):
         simple, e = example(*mix[i % len(mix)], rng)
         begun = time.process_time()
-        found = simplify(e).expression
+        found = simplify(e, policy=rank).expression
         spent.append(time.process_time() - begun)
         if not equal(found, e):
             raise ValueError(f"{e} became {found}, which is not equal")

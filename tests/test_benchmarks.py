@@ -419,8 +419,10 @@ def test_dilogarithms(start: Start) -> None:
 
 
 def test_spinors(start: Start) -> None:
-    sums, gluons, judge = start("spinors")["tables"]
+    sums, longer, gluons, judge = start("spinors")["tables"]
     assert [row[0] for row in sums["rows"]] == ["4", "5", "6"]
+    assert [row[4] for row in longer["rows"][:2]] == ["all", "by what they leave"]
+    assert all(row[5] in ("0/1", "1/1") for row in longer["rows"])
     assert gluons["rows"][0][2]["value"] == 1.0
     assert [row[2] for row in judge["rows"]] == ["10", "0"]
 

@@ -34,6 +34,17 @@ def test_makes_jets_and_prints_the_manifest(tmp_path: Path) -> None:
     assert out.is_file()
 
 
+def test_makes_scrambled_sums(tmp_path: Path) -> None:
+    pytest.importorskip("flint", reason="needs the theory extra")
+    code, text, _ = run("scrambles", str(tmp_path / "sums"), "-n", "2", "--preset", "dilog", "--seed", "3", "--json")
+    assert code == 0
+    said = json.loads(text)
+    assert (said["sums"], said["domain"]) == (2, "dilog")
+    assert list((tmp_path / "sums").glob("*.parquet"))
+    _, _, error = run("scrambles", str(tmp_path / "other"), "-n", "2", "--preset", "trianglebox")
+    assert str(error) == "unknown domain 'trianglebox'; there are: spinor, dilog"
+
+
 def test_makes_tracks(tmp_path: Path) -> None:
     out = tmp_path / "tracks.parquet"
     code, text, _ = run("pid", str(out), "-n", "300", "--seed", "3")

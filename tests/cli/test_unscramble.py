@@ -58,6 +58,8 @@ def test_a_file_and_exact_functions(tmp_path: Path) -> None:
         (("dilog", "Li2(x"), "column 6: expected a closing bracket, got the end"),
         (("dilog", "x + 1"), "expected a sum of Li2"),
         (("dilog", "Li2(x)", "--beam", "0"), "a beam of at least 1"),
+        (("dilog", "Li2(x)", "--policy", "mine", "--logs"), "--policy: leave it out with --logs"),
+        (("spinor", "<12>", "--policy", "jets-top"), "expected a policy that was trained on brackets"),
     ],
 )
 def test_bad_input_is_one_line(words: tuple[str, ...], message: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lpm.data.batch import Batch
+from lpm.model.checkpoint import load
 from lpm.model.model import Model
 from lpm.recipes import RECIPES
 from lpm.recipes.execute import execute
@@ -17,7 +18,7 @@ from lpm.recipes.theory import tiny
 from lpm.theory import dilog, spinor
 from lpm.theory.dilog.policy import policy as dilog_policy
 from lpm.theory.dilog.policy import rows as dilog_rows
-from lpm.theory.engine import search
+from lpm.theory.engine import Rank, search
 from lpm.theory.ranked import batch_of
 from lpm.theory.scrambles import DOMAINS, ScrambleRequest, draw, write_scrambles
 from lpm.theory.spinor.brackets import pairs, place_of
@@ -42,6 +43,11 @@ def untrained(domain: str) -> Model:
     return model.eval()
 
 
+def chosen(domain: str) -> Rank:
+    """A policy with weights that tell steps apart."""
+    return spinor_policy(load("spinor-brackets")) if domain == "spinor" else dilog_policy(untrained(domain))
+
+
 def relabelled(e: spinor.Brackets, names: list[int]) -> spinor.Brackets:
     """Particle i becomes names[i - 1]."""
     half, terms = len(pairs(e.n)), []
@@ -57,7 +63,7 @@ def relabelled(e: spinor.Brackets, names: list[int]) -> spinor.Brackets:
 
 @pytest.mark.parametrize("n", [4, 5, 6])
 def test_names_of_particles_and_order_of_terms_change_no_score(n: int) -> None:
-    rank, rng, compared = spinor_policy(untrained("spinor")), np.random.default_rng(n), 0
+    rank, rng, compared = chosen("spinor"), np.random.default_rng(n), 0
     for _ in range(6):
         e = spinor.fold(spinor.example(n, rng, products=2, scrambles=4)[1])
         other = spinor.fold(relabelled(e, [int(x) + 1 for x in rng.permutation(n)]))
@@ -71,7 +77,7 @@ def test_names_of_particles_and_order_of_terms_change_no_score(n: int) -> None:
 
 
 def test_order_of_dilogarithms_changes_no_score() -> None:
-    rank, rng = dilog_policy(untrained("dilog")), np.random.default_rng(0)
+    rank, rng = chosen("dilog"), np.random.default_rng(0)
     e = dilog.fold(dilog.example(3, 1, 8, rng)[1])[0]
     turned = dilog.Dilogs(e.terms[::-1])
     domain = dilog.Classes()
@@ -132,6 +138,15 @@ def test_a_policy_that_knows_nothing_makes_no_error() -> None:
         assert len(found) <= len(e)
     e = dilog.example(2, 1, 6, rng)[1]
     assert dilog.equal(e, dilog.simplify(e, policy=dilog_policy(untrained("dilog"))).expression)
+
+
+def test_the_shipped_policy_finds_what_the_rule_finds() -> None:
+    rank, rng = spinor_policy(load("spinor-brackets")), np.random.default_rng(6)
+    for n in (4, 5, 6):
+        simple, e = spinor.example(n, rng, products=3, scrambles=6)
+        found = spinor.simplify(e, beam=1, policy=rank).expression
+        assert spinor.equal(e, found)
+        assert len(found) <= len(simple)
 
 
 def test_a_policy_of_something_else_is_refused() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lpm.theory.spinor.brackets import Brackets, pairs, relations, times
 from lpm.theory.spinor.steps import Step, code, equivalent, table, wrapped
 
-__all__ = ["KINDS", "Effect", "Frame", "Numbers", "above", "added", "effect_of", "frame_of", "priced"]
+__all__ = ["KINDS", "Effect", "Frame", "Numbers", "above", "added", "effect_of", "frame_of", "priced", "prices_of"]
 
 Numbers = NDArray[np.floating[Any]]
 
@@ -127,6 +127,20 @@ def above(powers: Numbers) -> Numbers:
     return out
 
 
+def prices_of(effect: Effect, high: Numbers, low: Numbers) -> Numbers:
+    """(A,) what steps add to the terms of a sum, and for equal numbers to its brackets below and above the line.
+
+    Args:
+        effect: Of the steps.
+        high: (T,) brackets above the line in each term.
+        low: (T,) those below.
+    """
+    terms = added(np.ones(len(high)), np.ones(effect.real.shape), effect)
+    below, beyond = added(low, above(-effect.made), effect), added(high, above(effect.made), effect)
+    out: Numbers = terms + 1e-3 * below + 1e-6 * beyond
+    return out
+
+
 def priced(sums: Sequence[Brackets], steps: Sequence[Sequence[Step]]) -> list[Numbers]:
     """A rule in place of a policy: the step first that leaves the fewest terms, then brackets below and above the line.
 
@@ -141,8 +155,5 @@ def priced(sums: Sequence[Brackets], steps: Sequence[Sequence[Step]]) -> list[Nu
     for e, legal in zip(sums, steps, strict=True):
         powers = np.array([m for m, _ in e.terms], dtype=np.float64).reshape(len(e), -1) @ frame_of(e.n).seen
         effect = effect_of(e, powers, legal)
-        one = added(np.ones(len(e)), np.ones(effect.real.shape), effect)
-        low = added(above(-powers), above(-effect.made), effect)
-        high = added(above(powers), above(effect.made), effect)
-        out.append(-(one + 1e-3 * low + 1e-6 * high))
+        out.append(-prices_of(effect, above(powers), above(-powers)))
     return out

@@ -19,9 +19,9 @@ PRODUCTS, SCRAMBLES = 4, 16
 
 
 def way(e: Brackets, *, beam: int = 10, seconds: float = 60.0) -> list[tuple[Brackets, tuple[Step, ...]]]:
-    """Sums on the way to the shortest that is found, each with the steps that are right: those still to be taken.
+    """Sums on the way to the shortest that is found, each with the steps that are right: that which is taken first.
 
-    Steps that will be taken later are right if they are legal already: their order does not matter.
+    Steps that are taken later are right too if they are legal already and leave no more: their order does not matter.
 
     Args:
         e: Where to begin.
@@ -31,8 +31,10 @@ def way(e: Brackets, *, beam: int = 10, seconds: float = 60.0) -> list[tuple[Bra
     domain, here, out = Sums(e.n, 3), fold(e), []
     found = search(domain, here, beam=beam, patience=4, seconds=seconds, fewest=1, rank=priced)
     for i, step in enumerate(found.steps):
-        legal = set(domain.steps(here))
-        out.append((here, tuple(s for s in dict.fromkeys(found.steps[i:]) if s in legal)))
+        legal = domain.steps(here)
+        left = dict(zip(legal, priced([here], [legal])[0].round(9).tolist(), strict=True))
+        later = [s for s in dict.fromkeys(found.steps[i:]) if s in left and left[s] >= left[step]]
+        out.append((here, tuple(later)))
         here = domain.apply(here, step)
     return out
 

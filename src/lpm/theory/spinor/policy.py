@@ -19,11 +19,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lpm.model.model import Model
 from lpm.theory.ranked import Policy, Rows, schema_of
 from lpm.theory.spinor.brackets import Brackets
-from lpm.theory.spinor.effects import KINDS, Numbers, above, added, effect_of, frame_of
+from lpm.theory.spinor.effects import KINDS, Effect, Numbers, above, added, effect_of, frame_of, prices_of
 from lpm.theory.spinor.steps import Step
 
 __all__ = ["SCHEMA", "policy", "rows"]
@@ -32,12 +33,13 @@ STATE = ("particles", "terms")
 TERM = ("above", "below", "near", "around", "steps", "least")
 STEP = (
     "others", "missing", "present", "gone", "above", "below", "size", "farthest", "nearest", "around", "rivals",
-    "high", "low",
+    "high", "low", "net", "better",
 )  # fmt: skip
 """Of a step: other products of its relation; those not in the sum; those that are; of these, those that cancel;
 brackets above and below the line that this adds to the sum; brackets of the largest new product beyond those of the
 term that goes; the largest and the smallest distance of a new product from the other terms; terms within reach of one
-relation of them; steps that take the same term away; brackets above and below the line in it."""
+relation of them; steps that take the same term away; brackets above and below the line in it; terms that this adds to
+the sum; steps that leave less, by the rule of `priced`."""
 
 SCHEMA = schema_of("brackets", KINDS, STATE, TERM, STEP)
 """What a sum of brackets is made of."""
@@ -51,7 +53,7 @@ def rows(e: Brackets, steps: Sequence[Step]) -> Rows:
         >>> from lpm.theory.spinor.steps import Sums
         >>> e = read("<12><34> + <14><23>", 5)
         >>> {name: x.shape for name, x in rows(e, Sums(5, 1).steps(e)).items()}
-        {'state': (1, 2), 'term': (2, 6), 'action': (2, 14)}
+        {'state': (1, 2), 'term': (2, 6), 'action': (2, 16)}
     """
     frame = frame_of(e.n)
     powers = np.array([m for m, _ in e.terms], dtype=np.float64) @ frame.seen
@@ -76,7 +78,7 @@ def rows(e: Brackets, steps: Sequence[Step]) -> Rows:
         added(high, above(effect.made), effect), added(low, above(-effect.made), effect),
         np.where(some, larger, 0.0), np.where(some, np.where(new, far, 0.0).max(1, initial=0.0), 0.0),
         np.where(some, far.min(1, initial=FAR), 0.0), around.sum(1) / missing.clip(min=1), count[effect.away],
-        high[effect.away], low[effect.away],
+        high[effect.away], low[effect.away], missing - effect.gone.sum(1) - 1, _better(effect, high, low),
     ]  # fmt: skip
     near = apart.min(1, initial=FAR)
     return {
@@ -88,6 +90,12 @@ def rows(e: Brackets, steps: Sequence[Step]) -> Rows:
 
 FAR = 20.0
 """A distance beyond which products have nothing to do with one another."""
+
+
+def _better(effect: Effect, high: Numbers, low: Numbers) -> NDArray[np.int64]:
+    """(A,) steps that leave less; rounded, so that it does not depend on the order of sums."""
+    prices = prices_of(effect, high, low).round(9)
+    return np.searchsorted(np.sort(prices), prices)
 
 
 def _apart(a: Numbers, b: Numbers) -> Numbers:

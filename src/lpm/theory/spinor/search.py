@@ -15,11 +15,17 @@ from lpm.theory.spinor.steps import Sums, fold, tidy
 __all__ = ["TRIED", "simplify"]
 
 TRIED = 4
-"""Steps of a sum that are taken, the best ones."""
+"""Steps of a sum that are taken unless another number is given: more of them find no shorter sums, and take longer."""
 
 
 def simplify(
-    e: Brackets, *, beam: int = 20, patience: int = 4, seconds: float = 60.0, policy: Rank | None = None
+    e: Brackets,
+    *,
+    beam: int = 20,
+    patience: int = 4,
+    seconds: float = 60.0,
+    policy: Rank | None = None,
+    tried: int = TRIED,
 ) -> Found:
     """A sum of as few products as are found.
 
@@ -32,6 +38,7 @@ def simplify(
         patience: Rounds without a simpler one after which to stop.
         seconds: Time after which to stop.
         policy: Ranks the steps, in place of what they leave.
+        tried: Steps of a sum that are taken, those that rank highest.
 
     Returns:
         The sum; the steps are text.
@@ -49,7 +56,7 @@ def simplify(
         if len(out.expression) > 1:
             more = search(
                 Sums(e.n, new), out.expression, beam=beam, patience=patience, seconds=seconds / 3, fewest=1,
-                rank=policy or priced, tried=TRIED,
+                rank=policy or priced, tried=tried,
             )  # fmt: skip
             out = Found(
                 more.expression, (*out.steps, *more.steps), out.seen + more.seen, out.complete and more.complete
