@@ -64,7 +64,7 @@ def sample(record: Record, path: str | None, process: str, n: int) -> Batch:
 
 def made(model: Model, given: Batch, seed: int) -> Batch:
     """What the flash simulation makes of generated particles."""
-    return Batch.cat(list(apply(model, [given[i : i + 4096] for i in range(0, len(given), 4096)], seed=seed)))
+    return Batch.cat(list(apply(model, [given[i : i + 8192] for i in range(0, len(given), 8192)], seed=seed)))
 
 
 def trained(recipe: str, train: Batch, seed: int, steps: int) -> Model:

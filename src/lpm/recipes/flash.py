@@ -38,7 +38,7 @@ _FOUND = tuple(int(name in ("found", "muon")) for name in OUTCOMES)
 """Tracks of each outcome."""
 
 
-def tracks(size: int = 2, data: tuple[str, ...] = ("tracks",), valid: tuple[str, ...] = ()) -> RunConfig:
+def tracks(size: int = 1, data: tuple[str, ...] = ("tracks",), valid: tuple[str, ...] = ()) -> RunConfig:
     """Acceptance, efficiency, smearing, covariance and identification of charged particles.
 
     Args:
@@ -51,7 +51,7 @@ def tracks(size: int = 2, data: tuple[str, ...] = ("tracks",), valid: tuple[str,
         tokenizers={"particle": _particle(), "track": _track()},
         heads={
             "outcome": ClassifyConfig(target="particle.outcome", classes=OUTCOMES, given=("particle",)),
-            "track": DensityConfig(of="track", given=("particle",), hidden=16 * size, bins=12),
+            "track": DensityConfig(of="track", given=("particle",), hidden=32 * size, bins=12),
         },
     )
     return RunConfig(
@@ -60,13 +60,13 @@ def tracks(size: int = 2, data: tuple[str, ...] = ("tracks",), valid: tuple[str,
         data=DataConfig(train=data, valid=valid, budget=4096, most=512),
         model=model,
         train=TrainConfig(
-            steps=1250 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.995, weight_decay=0.01,
+            steps=5000 * size, lr=1.5e-2 / size, optimiser="muon", warmup=100, ema=0.995, weight_decay=0.01,
             valid_every=500, save_every=500,
         ),
     )  # fmt: skip
 
 
-def clusters(size: int = 2, data: tuple[str, ...] = ("photons",), valid: tuple[str, ...] = ()) -> RunConfig:
+def clusters(size: int = 1, data: tuple[str, ...] = ("photons",), valid: tuple[str, ...] = ()) -> RunConfig:
     """Clusters of photons that fall near each other: how many each has, and what is measured of them.
 
     Args:
@@ -76,7 +76,7 @@ def clusters(size: int = 2, data: tuple[str, ...] = ("photons",), valid: tuple[s
     """
     photon = (_log("energy"), *(Transform(field=f) for f in ("x", "y", "u", "v")))
     model = ModelConfig(
-        backbone=BackboneConfig(width=32 * size, depth=size, heads=size, registers=0),
+        backbone=BackboneConfig(width=48 * size, depth=2 * size, heads=2 * size, registers=0),
         tokenizers={
             "photon": ContinuousConfig(collection="photon", fields=photon),
             "told": ContinuousConfig(collection="told", fields=(*photon, Transform(field="clusters"))),
@@ -96,7 +96,7 @@ def clusters(size: int = 2, data: tuple[str, ...] = ("photons",), valid: tuple[s
         data=DataConfig(train=data, valid=valid, budget=4096, most=256),
         model=model,
         train=TrainConfig(
-            steps=1000 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.995, weight_decay=0.01,
+            steps=2000 * size, lr=1.5e-2 / size, optimiser="muon", warmup=100, ema=0.995, weight_decay=0.01,
             valid_every=500, save_every=500,
         ),
     )  # fmt: skip
@@ -277,7 +277,7 @@ def _track() -> ContinuousConfig:
             Transform(field="rho_x_tx"), Transform(field="rho_y_ty"), _asinh("rho_tx_p", 3e-5), _log("chi2"),
             _asinh("dp", 0.003), _asinh("dtx", 1e-4), _asinh("dty", 1e-4), _asinh("dx", 0.02), _asinh("dy", 0.02),
             Transform(field="light"), *(_asinh(n, 0.3) for n in ("rich_mu", "rich_e", "rich_K", "rich_p")),
-            _asinh("ep", 0.05),
+            _asinh("ep", 0.005),
         ),
     )  # fmt: skip
 
