@@ -41,7 +41,7 @@ def rows(e: Dilogs, steps: Sequence[Step]) -> Rows:
         >>> from lpm.theory.dilog.sums import fold, read
         >>> e = fold(read("Li2(x^2) - 2*Li2(x)"))[0]
         >>> {name: x.shape for name, x in rows(e, Classes(pairs=True).steps(e)).items()}
-        {'state': (1, 2), 'term': (2, 4), 'action': (6, 11)}
+        {'state': (1, 2), 'term': (2, 4), 'action': (3, 11)}
     """
     here = dict(e.terms)
     size = {f: _size(f) for f in here}
