@@ -71,7 +71,7 @@ class Drawn(nn.Module):
         columns = {name: given[:, i : i + 1] for i, name in enumerate(self.inputs)}
         features = self.seen.padded(columns, torch.ones_like(given[:, :1], dtype=torch.bool))
         row_BD = embed.content(features[:, 0], None)
-        x_BLD = torch.cat([self.model.prefix.expand(len(given), -1, -1), row_BD[:, None]], 1)
+        x_BLD = torch.cat([self.model.prefix.expand(given.shape[0], -1, -1), row_BD[:, None]], 1)
         x_BLD = body.padded(x_BLD, torch.zeros_like(x_BLD[:, :, 0])[:, None, None])
         pooled_BD = x_BLD[:, 0] + x_BLD.mean(1)
         at = torch.arange(pooled_BD.shape[0], device=given.device)
