@@ -67,6 +67,7 @@ STYLE: Any = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
+    "svg.hashsalt": "lpm",  # equal plots have equal names, so that a page made again is the same
 }
 """Settings of matplotlib for all plots."""
 
