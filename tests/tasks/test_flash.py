@@ -39,7 +39,9 @@ def test_what_is_measured_is_what_was_generated_and_what_was_added() -> None:
 
 
 def test_clusters_lie_about_their_photons() -> None:
-    photons = Ragged.from_lengths(torch.tensor([[4.0, 10.0, 0.0], [8.0, 300.0, 0.0], [2.0, 5.0, 5.0]]), torch.tensor([2, 1]))
+    photons = Ragged.from_lengths(
+        torch.tensor([[4.0, 10.0, 0.0], [8.0, 300.0, 0.0], [2.0, 5.0, 5.0]]), torch.tensor([2, 1])
+    )
     clusters = Ragged.from_lengths(
         torch.tensor([[7.0, 290.0, 1.0, 20.0], [5.0, 12.0, 0.0, 30.0], [1.0, 0.0, 0.0, 9.0]]), torch.tensor([2, 1])
     )
