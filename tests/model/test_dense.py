@@ -17,7 +17,7 @@ from lpm.model.backbone import BackboneConfig
 from lpm.model.conditional import Draws, fill
 from lpm.model.heads import HEADS, AutoencodeConfig, CascadeConfig, CoupleConfig, HeadConfig, RivalConfig, SpellConfig
 from lpm.model.heads.dense import DenseHead
-from lpm.model.heads.spline import parameters_of, spline
+from lpm.model.heads.spline import parameters_of, spline, unmapped
 from lpm.model.model import Model, ModelConfig
 from lpm.physics.geometry import GEOMETRIES, Geometry, Layer
 from lpm.tokens import CellsConfig, ContinuousConfig, SharesConfig, Transform
@@ -292,6 +292,14 @@ def test_splines_are_monotonic_and_know_their_slope(inverse: bool) -> None:
     still, none = spline(x, torch.zeros(400, parameters_of(6), dtype=torch.float64), 3.0, inverse=inverse)
     torch.testing.assert_close(still, x)
     assert float(none.detach().abs().max()) < 1e-6
+
+
+def test_splines_keep_their_precision_where_products_are_made_in_half() -> None:
+    g = torch.Generator().manual_seed(0)
+    y, p = torch.linspace(-2, 2, 50), torch.randn(50, parameters_of(6), generator=g)
+    whole = unmapped(y, p, 3.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(unmapped(y, p, 3.0), whole, atol=1e-6, rtol=1e-6)
 
 
 def test_patches_that_are_not_cells_are_refused() -> None:

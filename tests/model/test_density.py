@@ -195,6 +195,8 @@ def test_what_cannot_be_is_refused() -> None:
         DensityConfig(of="track", given=())
     with pytest.raises(ValueError, match="expected other collections as given"):
         DensityConfig(of="track", given=("track",))
+    with pytest.raises(ValueError, match=r"expected the row of a track, got cluster\.photon"):
+        DensityConfig(of="track", given=("particle",), row="cluster.photon")
     category = ContinuousConfig(collection="track", fields=(Transform(field="light", form="category"),), classes=(2,))
     with pytest.raises(ValueError, match="without categories"):
         DensityConfig(of="track", given=("particle",)).build(4, {"track": category.build()})

@@ -49,7 +49,7 @@ class DensityConfig:
             not get an infinite density.
 
     Raises:
-        ValueError: If nothing is given, or the collection itself is.
+        ValueError: If nothing is given, or the collection itself is, or `row` is no field of it.
     """
 
     of: str
@@ -63,6 +63,8 @@ class DensityConfig:
     def __post_init__(self) -> None:
         if not self.given or self.of in self.given:
             raise ValueError(f"density of {self.of}: expected other collections as given, got {self.given}")
+        if self.row is not None and self.row.partition(".")[0] != self.of:
+            raise ValueError(f"density of {self.of}: expected the row of a {self.of}, got {self.row}")
 
     def build(self, width: int, tokenizers: dict[str, Tokenizer]) -> Density:
         """The head, for a backbone of the given width."""

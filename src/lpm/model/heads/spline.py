@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -128,8 +129,7 @@ def _knots(sizes: Tensor, reach: float) -> Tensor:
     """(K + 1, …) from -T to T, of (K, …) sizes."""
     bins = len(sizes)
     share = LEAST + (1 - LEAST * bins) * sizes.softmax(0)
-    # Sums up to each knot as a product: several times faster than `cumsum` along the first dimension.
-    lower = share.new_ones(bins - 1, bins).tril()
-    inner = (2 * (lower @ share.flatten(1)).view(bins - 1, *share.shape[1:]) - 1) * reach
+    # Row by row, over all numbers at once: several times faster than `cumsum` along the first dimension.
+    inner = (2 * torch.stack(list(accumulate(share[:-1]))) - 1) * reach
     edge = torch.full_like(share[:1], reach)
     return torch.cat([-edge, inner, edge])
