@@ -205,5 +205,5 @@ def test_what_cannot_be_is_refused() -> None:
     plain = ModelConfig(
         backbone=BackboneConfig(width=16, depth=1, heads=1), tokenizers={"particle": particle}, heads=heads
     )
-    with pytest.raises(ValueError, match="draws nothing in one step"):
+    with pytest.raises(ValueError, match="only one classifier and one density leave as one file"):
         Drawn(Model(plain, TRACKS))

@@ -181,11 +181,11 @@ def _flash(out: Path, number: int, process: str, card: str, seed: int, resume: b
             number, out, process=process, card=card, seed=seed, resume=resume, command=command,
             done=lambda made: bar.advance(line, made),
         )  # fmt: skip
-    what = "groups of photons" if process == "photons" else "particles"
+    what = "groups of photons" if process == "photons" else f"particles of {process}"
     if as_json:
         typer.echo(json.dumps({"out": str(out), **manifest}))
     else:
-        typer.echo(f"{out}: {number:,} {what} of {process}, in detail: {manifest['request']['card']['text']}")
+        typer.echo(f"{out}: {number:,} {what}, in detail: {manifest['request']['card']['text']}")
 
 
 def _showers(out: Path, number: int, card: str, seed: int, as_json: bool) -> None:

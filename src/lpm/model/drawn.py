@@ -45,7 +45,9 @@ class Drawn(nn.Module):
         found = {type(model.head(n)): model.head(n) for n in model.heads}
         choice, density = found.get(Classify), found.get(Density)
         if len(model.heads) != 2 or not isinstance(choice, Classify) or not isinstance(density, Density):
-            raise ValueError("this model draws nothing in one step: it needs one classifier and one density")
+            raise ValueError(
+                "only one classifier and one density leave as one file, as of flash.tracks; use lpm predict for this model"
+            )
         if len(density.config.given) != 1 or choice.config.given != density.config.given:
             raise ValueError("both heads must see the same single collection")
         self.model, self.choice, self.density = model, choice, density
