@@ -46,7 +46,7 @@ class Drawn(nn.Module):
         choice, density = found.get(Classify), found.get(Density)
         if len(model.heads) != 2 or not isinstance(choice, Classify) or not isinstance(density, Density):
             raise ValueError(
-                "only one classifier and one density leave as one file, as of flash.tracks; use lpm predict for this model"
+                "only one classifier and one density leave as one file, as of flash.tracks; use lpm predict instead"
             )
         if len(density.config.given) != 1 or choice.config.given != density.config.given:
             raise ValueError("both heads must see the same single collection")
