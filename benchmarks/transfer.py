@@ -164,7 +164,7 @@ def main() -> None:
     o = parser.parse_args()
     if o.quick:
         o.seeds, o.tracks, o.test, o.steps, o.trees = 2, 600, 600, 2, 3
-    record = Record(o, "Adapting to unlabelled data brings back what a wrong simulation costs.")
+    record = Record(o, "How much of what a wrong simulation costs adapting to unlabelled data brings back.")
     found = [measure(o, o.first + seed) for seed in range(o.seeds)]
     names = list(found[0])
     rows: list[tuple[Cell, ...]] = [
