@@ -15,7 +15,8 @@ from lpm.data.io import open_file, write_batches
 from lpm.model.model import Model
 from lpm.recipes import RECIPES
 from lpm.recipes.execute import execute
-from lpm.recipes.flash import apply, is_flash, tiny
+from lpm.recipes.flash import apply, is_flash
+from lpm.recipes.jets import tiny
 from lpm.sim.flash import generated, generated_photons, gun, photon_gun
 from lpm.sim.flash_production import simulate
 

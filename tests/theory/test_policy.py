@@ -14,13 +14,14 @@ from lpm.model.checkpoint import load
 from lpm.model.model import Model
 from lpm.recipes import RECIPES
 from lpm.recipes.execute import execute
-from lpm.recipes.theory import tiny
+from lpm.recipes.jets import tiny
 from lpm.theory import dilog, spinor
 from lpm.theory.dilog.policy import policy as dilog_policy
 from lpm.theory.dilog.policy import rows as dilog_rows
 from lpm.theory.engine import Rank, search
 from lpm.theory.ranked import batch_of
-from lpm.theory.scrambles import DOMAINS, ScrambleRequest, draw, write_scrambles
+from lpm.theory.scrambles import CHUNK, DOMAINS, ScrambleRequest, draw
+from lpm.theory.shards import write_shards
 from lpm.theory.spinor.brackets import pairs, place_of
 from lpm.theory.spinor.effects import priced
 from lpm.theory.spinor.lessons import way
@@ -108,14 +109,14 @@ def test_the_way_that_is_taught_leads_to_the_end() -> None:
 @pytest.mark.parametrize("domain", ["spinor", "dilog"])
 def test_examples_depend_on_the_seed_only(domain: str, tmp_path: Path) -> None:
     request = ScrambleRequest(n=4, domain=domain, seed=3)
-    states = write_scrambles(request, tmp_path / "sums")
+    states = write_shards(request, tmp_path / "sums", draw, CHUNK)
     a, b = (draw(request, 0) for _ in range(2))
     assert states == len(a) > 3
     torch.testing.assert_close(a.field("action.present").values, b.field("action.present").values)
     right = a.field("action.taken").sum()
     assert bool((right >= 1).all())
     with pytest.raises(ValueError, match="holds shards already; add --resume"):
-        write_scrambles(request, tmp_path / "sums")
+        write_shards(request, tmp_path / "sums", draw, CHUNK)
     with pytest.raises(ValueError, match="unknown domain 'ibp'; there are: spinor, dilog"):
         ScrambleRequest(n=5, domain="ibp")
 

@@ -15,6 +15,7 @@ from lpm.cli import farm as options
 
 if TYPE_CHECKING:
     from lpm.data.farm import Farm
+    from lpm.theory.shards import Draw, Request
 
 __all__ = ["simulate"]
 
@@ -208,20 +209,11 @@ def _showers(out: Path, number: int, card: str, seed: int, as_json: bool) -> Non
 
 
 def _paths(out: Path, number: int, family: str, seed: int, resume: bool, farm: Farm, as_json: bool) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from lpm.theory.ibp.family import read_family
-    from lpm.theory.ibp.sample import PathRequest, write_paths
+    from lpm.theory.ibp.sample import CHUNK, PathRequest, draw
 
-    console = Console(stderr=True)
     request = PathRequest(n=number, family=read_family(family), seed=seed)
-    with options.failures_shown(as_json), Progress(console=console, disable=as_json or not console.is_terminal) as bar:
-        line = bar.add_task("reducing", total=number)
-        states = write_paths(
-            request, out, farm=farm, resume=resume, done=lambda made: bar.advance(line, made),
-            tell=lambda text: typer.echo(text, err=True),
-        )  # fmt: skip
+    states = _states(request, draw, CHUNK, out, resume, farm, as_json)
     if as_json:
         typer.echo(json.dumps({"out": str(out), "states": states, "paths": number, "family": request.family.name}))
     else:
@@ -229,20 +221,26 @@ def _paths(out: Path, number: int, family: str, seed: int, resume: bool, farm: F
 
 
 def _scrambles(out: Path, number: int, domain: str, seed: int, resume: bool, farm: Farm, as_json: bool) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
+    from lpm.theory.scrambles import CHUNK, ScrambleRequest, draw
 
-    from lpm.theory.scrambles import ScrambleRequest, write_scrambles
-
-    console = Console(stderr=True)
-    request = ScrambleRequest(n=number, domain=domain, seed=seed)
-    with options.failures_shown(as_json), Progress(console=console, disable=as_json or not console.is_terminal) as bar:
-        line = bar.add_task("scrambling", total=number)
-        states = write_scrambles(
-            request, out, farm=farm, resume=resume, done=lambda made: bar.advance(line, made),
-            tell=lambda text: typer.echo(text, err=True),
-        )  # fmt: skip
+    states = _states(ScrambleRequest(n=number, domain=domain, seed=seed), draw, CHUNK, out, resume, farm, as_json)
     if as_json:
         typer.echo(json.dumps({"out": str(out), "states": states, "sums": number, "domain": domain}))
     else:
         typer.echo(f"{out}: {number:,} scrambled sums of {domain} with {states:,} states on the way back")
+
+
+def _states(request: Request, draw: Draw, chunk: int, out: Path, resume: bool, farm: Farm, as_json: bool) -> int:
+    """Shards of states that a policy learns from; how many there are."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lpm.theory.shards import write_shards
+
+    console = Console(stderr=True)
+    with options.failures_shown(as_json), Progress(console=console, disable=as_json or not console.is_terminal) as bar:
+        line = bar.add_task("solving examples", total=request.n)
+        return write_shards(
+            request, out, draw, chunk, farm=farm, resume=resume, done=lambda made: bar.advance(line, made),
+            tell=lambda text: typer.echo(text, err=True),
+        )  # fmt: skip

@@ -10,7 +10,6 @@ reconstructed events for generated ones.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -28,7 +27,7 @@ from lpm.recipes.base import DataConfig, RunConfig
 from lpm.tokens import Continuous, ContinuousConfig, Tokens, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["FAR", "apply", "clusters", "is_flash", "tiny", "tracks"]
+__all__ = ["FAR", "apply", "clusters", "is_flash", "tracks"]
 
 FAR = 4.0
 """Deviations from the mean in training beyond which what is generated is called unusual."""
@@ -100,18 +99,6 @@ def clusters(size: int = 1, data: tuple[str, ...] = ("photons",), valid: tuple[s
             valid_every=500, save_every=500,
         ),
     )  # fmt: skip
-
-
-def tiny(run: RunConfig) -> RunConfig:
-    """The tiny twin of either recipe, for tests: same parts, two steps."""
-    body = run.model.backbone
-    assert isinstance(body, BackboneConfig)
-    return replace(
-        run,
-        model=replace(run.model, backbone=replace(body, width=32, depth=1, heads=1)),
-        train=replace(run.train, steps=2, warmup=1, log_every=1, valid_every=2, save_every=1),
-        data=replace(run.data, most=64),
-    )
 
 
 def is_flash(model: Model) -> bool:

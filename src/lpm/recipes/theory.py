@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from lpm.data.schema import Schema
 from lpm.model.backbone import BackboneConfig
 from lpm.model.heads import ChooseConfig
@@ -17,7 +15,7 @@ from lpm.theory.ibp.policy import COUNTS, schema
 from lpm.tokens import ContinuousConfig, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["dilog", "ibp", "spinor", "tiny"]
+__all__ = ["dilog", "ibp", "spinor"]
 
 
 def ibp(
@@ -50,19 +48,9 @@ def ibp(
             classes=(identities,),
         ),
     }
-    return RunConfig(
-        name="theory.ibp",
-        text=f"Which identity reduces the most complex integral of a sum, in the family {read_family(family).name}?",
-        data=DataConfig(train=data, valid=valid, budget=8192, longest=1024, held=0.05),
-        model=ModelConfig(
-            backbone=BackboneConfig(width=32 * size, depth=size, heads=2 * size, registers=0),
-            tokenizers=dict(tokenizers),
-            heads={"step": ChooseConfig(target="action.taken")},
-        ),
-        train=TrainConfig(
-            steps=1500 * size, lr=2e-2 / size, optimiser="muon", warmup=100, ema=0.998, valid_every=250, save_every=500
-        ),
-    )
+    text = f"Which identity reduces the most complex integral of a sum, in the family {read_family(family).name}?"
+    given = DataConfig(train=data, valid=valid, budget=8192, longest=1024, held=0.05)
+    return _policy("theory.ibp", text, given, tokenizers, size, depth=size, steps=1500)
 
 
 def spinor(size: int = 1, data: tuple[str, ...] = ("scrambles",), valid: tuple[str, ...] = ()) -> RunConfig:
@@ -98,28 +86,23 @@ def _sums(name: str, text: str, of: Schema, size: int, data: tuple[str, ...], va
         forms = tuple(Transform(field=f.name, form="category" if f.size else "asinh") for f in seen)
         sizes = tuple(f.size for f in seen if f.size)
         tokenizers[c.name] = ContinuousConfig(collection=c.name, fields=forms, classes=sizes)
+    given = DataConfig(train=data, valid=valid, budget=8192, longest=2048, held=0.1)
+    return _policy(name, text, given, tokenizers, size, depth=1 + size, steps=1000)
+
+
+def _policy(
+    name: str, text: str, data: DataConfig, tokenizers: dict[str, ContinuousConfig], size: int, depth: int, steps: int
+) -> RunConfig:
     return RunConfig(
         name=name,
         text=text,
-        data=DataConfig(train=data, valid=valid, budget=8192, longest=2048, held=0.1),
+        data=data,
         model=ModelConfig(
-            backbone=BackboneConfig(width=32 * size, depth=1 + size, heads=2 * size, registers=0),
+            backbone=BackboneConfig(width=32 * size, depth=depth, heads=2 * size, registers=0),
             tokenizers=dict(tokenizers),
             heads={"step": ChooseConfig(target="action.taken")},
         ),
         train=TrainConfig(
-            steps=1000 * size, lr=2e-2 / size, optimiser="muon", warmup=100, ema=0.998, valid_every=250, save_every=500
+            steps=steps * size, lr=2e-2 / size, optimiser="muon", warmup=100, ema=0.998, valid_every=250, save_every=500
         ),
-    )
-
-
-def tiny(run: RunConfig) -> RunConfig:
-    """The tiny twin of any recipe of theory, for tests: same parts, two steps."""
-    body = run.model.backbone
-    assert isinstance(body, BackboneConfig)
-    return replace(
-        run,
-        model=replace(run.model, backbone=replace(body, width=32, depth=1, heads=1)),
-        train=replace(run.train, steps=2, warmup=1, log_every=1, valid_every=2, save_every=1),
-        data=replace(run.data, limit=200, budget=2048),
     )

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from lpm.data.batch import Batch
-from lpm.data.farm import Farm
 from lpm.theory.dilog import lessons as dilog
 from lpm.theory.dilog.policy import SCHEMA as DILOG
 from lpm.theory.ranked import batch_of
-from lpm.theory.shards import write_shards
 from lpm.theory.spinor import lessons as spinor
 from lpm.theory.spinor.policy import SCHEMA as SPINOR
 
-__all__ = ["DOMAINS", "ScrambleRequest", "draw", "write_scrambles"]
+__all__ = ["CHUNK", "DOMAINS", "ScrambleRequest", "draw"]
 
 DOMAINS = {"spinor": (spinor.lesson, SPINOR), "dilog": (dilog.lesson, DILOG)}
 """Of each domain, what makes an example, and its schema."""
@@ -59,23 +55,3 @@ def draw(request: ScrambleRequest, chunk: int) -> Batch:
     count = min(CHUNK, request.n - chunk * CHUNK)
     states = [state for _ in range(count) for state in lesson(rng)]
     return batch_of(schema, [rows for rows, _ in states], [right for _, right in states])
-
-
-def write_scrambles(
-    request: ScrambleRequest,
-    out: Path,
-    *,
-    farm: Farm | None = None,
-    resume: bool = False,
-    done: Callable[[int], None] = lambda sums: None,
-    tell: Callable[[str], None] = lambda line: None,
-) -> int:
-    """Write sums as shards of states; see `lpm.theory.shards.write_shards`.
-
-    Returns:
-        The number of states.
-
-    Raises:
-        ValueError: If the folder is in use or cannot be written; `Unfinished` if shards fail, after all others.
-    """
-    return write_shards(request, out, draw, CHUNK, farm=farm, resume=resume, done=done, tell=tell)

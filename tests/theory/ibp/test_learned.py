@@ -22,9 +22,10 @@ from lpm.theory.ibp.learned import Lowering
 from lpm.theory.ibp.paths import PathConfig, masters, paths
 from lpm.theory.ibp.policy import batch_of, options, schema
 from lpm.theory.ibp.reduce import reduce_at
-from lpm.theory.ibp.sample import PathRequest, draw, general, write_paths
+from lpm.theory.ibp.sample import CHUNK, PathRequest, draw, general
 from lpm.theory.ibp.sectors import sector_of
 from lpm.theory.ibp.steps import PATTERN, level
+from lpm.theory.shards import write_shards
 
 FAMILY = read_family("trianglebox")
 POINT = {"d": 41, "m1": 1, "m2": 31, "m3": 47}
@@ -77,11 +78,11 @@ def test_coefficients_are_not_seen() -> None:
 
 def test_shards_of_paths(tmp_path: Path) -> None:
     request = PathRequest(n=2, family=read_family("box"), seed=3, shown=8)
-    states = write_paths(request, tmp_path / "paths")
+    states = write_shards(request, tmp_path / "paths", draw, CHUNK)
     assert states == len(draw(request, 0))
     with pytest.raises(ValueError, match="holds shards already; add --resume"):
-        write_paths(request, tmp_path / "paths")
-    assert write_paths(request, tmp_path / "paths", resume=True) == states
+        write_shards(request, tmp_path / "paths", draw, CHUNK)
+    assert write_shards(request, tmp_path / "paths", draw, CHUNK, resume=True) == states
     assert int(draw(request, 0).collections["action"].lengths.max()) <= 8
 
 

@@ -6,22 +6,18 @@ integrals depends on them nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from lpm.data.batch import Batch
-from lpm.data.farm import Farm
 from lpm.theory.ibp.family import Family
 from lpm.theory.ibp.identities import Point
 from lpm.theory.ibp.paths import PathConfig, Way, paths
 from lpm.theory.ibp.policy import Options, batch_of, options
-from lpm.theory.shards import write_shards
 
-__all__ = ["PathRequest", "draw", "general", "write_paths"]
+__all__ = ["CHUNK", "PathRequest", "draw", "general"]
 
 CHUNK = 250
 """Paths of one shard."""
@@ -92,23 +88,3 @@ def _shown(way: Way, shown: int, rng: np.random.Generator) -> Batch:
         choices.append(o)
         taken.append(right)
     return batch_of([s for s, _ in way], choices, taken)
-
-
-def write_paths(
-    request: PathRequest,
-    out: Path,
-    *,
-    farm: Farm | None = None,
-    resume: bool = False,
-    done: Callable[[int], None] = lambda paths: None,
-    tell: Callable[[str], None] = lambda line: None,
-) -> int:
-    """Write paths as shards of states; see `lpm.theory.shards.write_shards`.
-
-    Returns:
-        The number of states.
-
-    Raises:
-        ValueError: If the folder is in use or cannot be written; `Unfinished` if shards fail, after all others.
-    """
-    return write_shards(request, out, draw, CHUNK, farm=farm, resume=resume, done=done, tell=tell)
