@@ -84,6 +84,12 @@ def main() -> None:
 ALL = 10**6
 
 
+def told(*row: Cell) -> tuple[Cell, ...]:
+    """A row of a table, printed as soon as it is there."""
+    print(*row, sep="  ", flush=True)
+    return row
+
+
 def scrambled(n: int, count: int, ways: list[Way], seconds: float) -> list[tuple[Cell, ...]]:
     """One multiplicity."""
     rng, rows = np.random.default_rng(n), []
@@ -93,7 +99,7 @@ def scrambled(n: int, count: int, ways: list[Way], seconds: float) -> list[tuple
         greedy = [solve(pair, 1, rank, tried, seconds) for pair in sums]
         wide = [solve(pair, 20, rank, tried, seconds) for pair in sums]
         solved = [sum(s.left <= len(pair[0]) for s, pair in zip(of, sums, strict=True)) for of in (greedy, wide)]
-        rows.append((
+        rows.append(told(
             str(n), f"{count:,}", f"{before:.2f}", name, f"{np.mean([s.left for s in wide]):.2f}",
             binomial(solved[0], count), f"{PUBLISHED[n][0]}%", binomial(solved[1], count), f"{PUBLISHED[n][1]}%",
             f"{1e3 * np.median([s.seconds for s in wide]):.1f}", f"{np.mean([s.seen for s in wide]):.1f}",
@@ -114,7 +120,7 @@ def far(kind: tuple[int, int, int], count: int, ways: list[Way], seconds: float)
             solved = sum(s.left <= len(pair[0]) for s, pair in zip(done, sums, strict=True))
             cells += [f"{solved}/{count}", f"{np.mean([s.seconds for s in done]):.2f}"]
             cells.append(f"{np.mean([s.seen for s in done]):,.0f}")
-        rows.append((str(n), str(products), str(scrambles), f"{before:.0f}", name, *cells))
+        rows.append(told(str(n), str(products), str(scrambles), f"{before:.0f}", name, *cells))
     return rows
 
 
@@ -152,7 +158,7 @@ def gluons(count: int) -> tuple[Cell, ...]:
         spent.append(time.process_time() - begun)
         lengths.append(len(e))
         done += len(found) == 1 and equal(found, parke_taylor(helicities) * read("-1/2", 5))
-    return (
+    return told(
         str(count), f"{min(lengths)} to {max(lengths)}, median {np.median(lengths):.0f}", binomial(done, count),
         f"{np.median(spent):.2f}", f"{max(spent):.1f}",
     )  # fmt: skip
@@ -171,7 +177,7 @@ def judge(count: int) -> list[tuple[Cell, ...]]:
             begun = time.process_time()
             taken += equal(simple, e)
             spent += time.process_time() - begun
-        rows.append((f"{count:,}", kind, f"{taken:,}", f"{1e3 * spent / count:.2f}"))
+        rows.append(told(f"{count:,}", kind, f"{taken:,}", f"{1e3 * spent / count:.2f}"))
     return rows
 
 

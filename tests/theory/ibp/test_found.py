@@ -56,6 +56,17 @@ def test_only_so_much_is_kept(lowering: Lowering) -> None:
     assert not few.found(INDEX).whole
 
 
+def test_many_identities_together_find_what_no_beam_finds(lowering: Lowering) -> None:
+    index = (-2, 0, 1, 1, 2, 0, -2)
+    alone = Lowering(FAMILY, POINT, PRIME, lowering.model, BeamConfig(beam=1, depth=5, together=0), lowering.masters)
+    with pytest.raises(ValueError, match="not lowered by 5 steps with beam 1, nor by 0 identities together"):
+        alone(index)
+    together = Lowering(FAMILY, POINT, PRIME, lowering.model, BeamConfig(beam=1, depth=5), lowering.masters)
+    lowered = together(index)
+    assert len(lowered.steps) > 5
+    assert exact(lowered.terms) == exact({index: 1})
+
+
 def test_what_is_false_is_found_out(lowering: Lowering) -> None:
     alone = Lowering(FAMILY, POINT, PRIME, lowering.model, known=lowering.masters)
     lowered = alone(INDEX)

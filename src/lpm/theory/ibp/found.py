@@ -41,20 +41,19 @@ class Found:
         return frozenset(self._steps.values())
 
     def add(self, index: Index, steps: Sequence[Step]) -> Row:
-        """What an integral equals by some steps, each of which holds the most complex integral that is left.
+        """What an integral equals by some steps, each solved for the most complex integral that the others leave in it.
 
-        All that these steps solve is kept, once the identities have been shown to add up to it.
+        All that they solve is kept, once the identities have been shown to add up to it.
         """
         sector, p = self.sector, self.sector.prime
         rows = [sector.row(step, below=True) for step in steps]
         solved, taken = self.whole, dict(self._steps)
-        terms = substitute({index: 1}, solved, p)
         for step, row in zip(steps, rows, strict=True):
-            target = max((i for i in terms if self._open(i)), key=heavy)
-            new = solve(substitute(row, solved, p), target, p)
-            solved = eliminated(solved, target, new, p)
-            terms = substitute(terms, {target: new}, p)
+            rest = substitute(row, solved, p)
+            target = max((i for i in rest if self._open(i)), key=heavy)
+            solved = eliminated(solved, target, solve(rest, target, p), p)
             taken[target] = step
+        terms = substitute({index: 1}, solved, p)
         self._check(rows, solved, {index: terms})
         last = dict(list(solved.items())[-self.most :]) if self.most else {}
         self.inside = {i: self._inside(i, row) for i, row in last.items()}

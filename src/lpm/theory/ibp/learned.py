@@ -4,7 +4,8 @@ As in SAILIR (arXiv 2604.05034), one call lowers one integral by one level, so t
 complex the integrals are: a system of equations is never written down. There, the beam keeps the states whose integrals
 are the simplest. Here it keeps those that the policy thinks the most probable, and it begins narrow: a way often leads
 through more complex integrals before it comes down, and a policy that has seen solved integrals knows that. Integrals
-that were solved on the way to others are put in where they turn up (`lpm.theory.ibp.found`).
+that were solved on the way to others are put in where they turn up (`lpm.theory.ibp.found`). Where a beam finds no way,
+many identities are solved together (`lpm.theory.ibp.pool`): states of a beam cannot use what the others know.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from lpm.theory.ibp.found import Found
 from lpm.theory.ibp.identities import Point
 from lpm.theory.ibp.paths import State, masters, substitute
 from lpm.theory.ibp.policy import batch_of, options
+from lpm.theory.ibp.pool import Pool
 from lpm.theory.ibp.sectors import live_sectors, sector_of
 from lpm.theory.ibp.steps import Row, Sector, Step, heavy, level
 
@@ -36,6 +38,7 @@ class BeamConfig:
         depth: Most steps.
         ranked: Steps of each state that the policy sees, those that bring in the fewest new integrals.
         known: Solved integrals that are remembered of a sector.
+        together: Identities that are solved together where no beam finds a way, at most; 0 for none.
     """
 
     beam: int = 32
@@ -43,11 +46,12 @@ class BeamConfig:
     depth: int = 100
     ranked: int = 200
     known: int = 300
+    together: int = 400
 
     def __post_init__(self) -> None:
-        if min(self.beam, self.tried, self.depth, self.ranked) < 1 or self.known < 0:
+        if min(self.beam, self.tried, self.depth, self.ranked) < 1 or min(self.known, self.together) < 0:
             raise ValueError(
-                f"expected beam, tried, depth and ranked of at least 1 and known of at least 0, got {self}"
+                f"expected beam, tried, depth and ranked of at least 1, known and together of at least 0, got {self}"
             )
 
 
@@ -56,6 +60,9 @@ NARROW = 1
 
 VAIN = 6
 """Steps that are looked at for each that is followed: many say nothing new once much is known."""
+
+TAKEN = 16
+"""Identities that are taken in each round with the narrowest beam, where they are solved together."""
 
 SECTORS = 2
 """Sectors of which anything is remembered. Integrals are lowered sector by sector."""
@@ -146,21 +153,47 @@ class Lowering:
         Raises:
             ValueError: If no way was found; a wider beam may find one.
         """
-        looked, beam = 0, min(NARROW, self.config.beam)
-        while True:
-            found = self.found(index)
-            way, more = self._searched(index, found, beam)
-            looked += more
-            if way is not None:
-                return Lowered(found.add(index, way), way, looked)
-            if beam == self.config.beam and not found.whole:
-                wider = "try a wider beam, or the method laporta"
-                raise ValueError(f"{show(index)}: not lowered by {self.config.depth} steps with beam {beam}; {wider}")
-            if beam == self.config.beam:  # what was found before may have led astray
-                del self._found[sector_of(index)]
-                beam = min(NARROW, self.config.beam)
-            else:
-                beam = min(2 * beam, self.config.beam)
+        looked = 0
+        for found in self._starts(index):
+            beam = min(NARROW, self.config.beam)
+            while beam <= self.config.beam:
+                for search, width in ((self._searched, beam), (self._together, TAKEN * beam)):
+                    way, more = search(index, found, width)
+                    looked += more
+                    if way is not None:
+                        return Lowered(found.add(index, way), way, looked)
+                beam *= 2
+        wider = "try a wider beam, or the method laporta"
+        raise ValueError(
+            f"{show(index)}: not lowered by {self.config.depth} steps with beam {self.config.beam}, nor by "
+            f"{self.config.together} identities together; {wider}"
+        )
+
+    def _starts(self, index: Index) -> Iterator[Found]:
+        """What is known of the sector; then nothing, if that is to no avail: what was found may lead astray."""
+        found = self.found(index)
+        yield found
+        if found.whole:
+            del self._found[sector_of(index)]
+            yield self.found(index)
+
+    def _together(self, index: Index, found: Found, taken: int) -> tuple[tuple[Step, ...] | None, int]:
+        """The same by many identities that are solved together, `taken` more in each round."""
+        pool, used, limit = Pool(found), set(found.steps), level(index)
+        while len(pool.steps) + taken <= self.config.together:
+            terms = pool.put({index: 1})
+            if (target := self._target(terms, limit)) is None:
+                return pool.behind({index: 1}), len(used) - len(found.steps)
+            state = State(found.sector, terms, pool.rows, target, frozenset(used))
+            new = 0
+            for step, _ in self._ranked([state], self.config.ranked)[0]:
+                used.add(step)
+                new += pool.add(step)
+                if new == taken:
+                    break
+            if not new:
+                break
+        return None, len(used) - len(found.steps)
 
     def _searched(self, index: Index, found: Found, beam: int) -> tuple[tuple[Step, ...] | None, int]:
         """Steps that lower an integral, None if none were found; and how many states were looked at."""
@@ -171,7 +204,7 @@ class Lowering:
         front = [_Place(State(found.sector, terms, found.inside, target, found.steps), (), 0.0)]
         for _ in range(self.config.depth):
             ahead: dict[frozenset[Index], tuple[_Move, Index]] = {}
-            ranked = self._ranked([p.state for p in front])
+            ranked = self._ranked([p.state for p in front], VAIN * self.config.tried)
             for move in (m for place, best in zip(front, ranked, strict=True) for m in self._moves(place, best)):
                 looked += 1
                 if (target := self._target(move.terms, limit)) is None:
@@ -198,14 +231,14 @@ class Lowering:
                 left -= 1
                 yield _Move(place, step, place.chance + chance, found, place.state.put(found))
 
-    def _ranked(self, states: Sequence[State]) -> list[list[tuple[Step, float]]]:
+    def _ranked(self, states: Sequence[State], most: int) -> list[list[tuple[Step, float]]]:
         """The most probable steps of each state, with the logarithms of their chances."""
         choices = [options(s, self.config.ranked) for s in states]
         chances = self.model.predict(batch_of(states, choices, of=self.model.schema), ("step",))["step"].numpy()
         out, at = [], 0
         for o in choices:
             here = chances[at : at + len(o)]
-            best = np.argsort(-here, kind="stable")[: VAIN * self.config.tried]
+            best = np.argsort(-here, kind="stable")[:most]
             logarithms = np.log(here[best].clip(1e-9)).tolist()
             out.append([(o.step(int(i)), x) for i, x in zip(best, logarithms, strict=True)])
             at += len(o)
