@@ -46,7 +46,7 @@ def test_a_file_and_exact_functions(tmp_path: Path) -> None:
         (("ibp", "I[1,1,1,1,1,1,0]", "--point", "q=1"), "--point: family trianglebox has no q"),
         (("ibp", "I[1,1,1,1,1,1,0]", "--point", "d=x"), "expected NAME=WHOLE NUMBER"),
         (("ibp", "I[1,1,1,1,1,1,0]", "--point", "d=41,m1=1,m2=31,m3=47", "--prime", "1001"), "odd prime below 2^63"),
-        (("ibp", "I[1,1,1,1]", "--family", "pentagon"), "expected one of box, sunrise, trianglebox"),
+        (("ibp", "I[1,1,1,1]", "--family", "pentagon"), "expected one of banana, box, sunrise, trianglebox"),
         (("ibp", "I[1,1,1,1,1,1,0]", "--method", "guess"), "unknown method 'guess'"),
         (("algebra", "x"), "unknown domain 'algebra'"),
         (("spinor", "<12>[23", "--points", "5"), "column 5: unexpected character '['"),

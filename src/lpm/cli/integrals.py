@@ -35,6 +35,7 @@ class How:
         memo: File of its findings.
         workers: Its processes.
         beam: States that it follows.
+        symmetric: Whether sectors that carry into each other are one.
     """
 
     family: str
@@ -47,6 +48,7 @@ class How:
     memo: Path | None
     workers: int
     beam: int
+    symmetric: bool
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,11 @@ def reduce_integrals(text: str, how: How, form: Form) -> None:
         return
     try:
         if how.keep:
-            found = reduce_over(family, terms, values, how.keep, memory=room)
+            found = reduce_over(family, terms, values, how.keep, memory=room, symmetric=how.symmetric)
             _print_functions({",".join(map(str, i)): f.text(how.keep) for i, f in found.items()}, how.keep, form.json)
         else:
-            _print(reduce_at(family, terms, values, how.prime, memory=room), family, how.prime, form)
+            done = reduce_at(family, terms, values, how.prime, memory=room, symmetric=how.symmetric)
+            _print(done, family, how.prime, form)
     except MemoryError as error:
         raise ValueError(str(error)) from None
 
@@ -103,6 +106,8 @@ def _learned(
 
     if how.keep:
         raise ValueError("--keep: goes with the method laporta; the learned one works at one point")
+    if how.symmetric:
+        raise ValueError("--symmetries: goes with the method laporta; the learned one ends at masters of each sector")
     if how.workers < 1 or how.beam < 1:
         raise ValueError(f"expected --workers and --beam of at least 1, got {how.workers} and {how.beam}")
     check_prime(how.prime)

@@ -27,6 +27,9 @@ def unscramble(
     point: Annotated[str, typer.Option(help="Values: d=41,m1=1,m2=31,m3=47.")] = "",
     prime: Annotated[int, typer.Option(help="Reduce modulo this prime; below 2^63.")] = 2**31 - 1,
     keep: Annotated[str, typer.Option(help="Find coefficients as functions of this symbol, as exact fractions.")] = "",
+    symmetries: Annotated[
+        bool, typer.Option("--symmetries", help="Take integrals that a change of momenta makes equal for one.")
+    ] = False,
     method: Annotated[
         str, typer.Option(help="How to reduce: laporta, or learned, whose memory does not grow.")
     ] = "laporta",
@@ -68,7 +71,7 @@ def unscramble(
         return
     if domain != "ibp":
         raise ValueError(f"unknown domain {domain!r}; there are: ibp, dilog, spinor")
-    how = How(family, point, prime, keep, method, memory, policy or "ibp-trianglebox", memo, workers, beam)
+    how = How(family, point, prime, keep, method, memory, policy or "ibp-trianglebox", memo, workers, beam, symmetries)
     reduce_integrals(_text(expr), how, Form(as_json, latex, judge))
 
 

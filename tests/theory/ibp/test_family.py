@@ -105,7 +105,7 @@ def test_files_of_families(tmp_path: Path) -> None:
     for name in ("bad", "worse"):
         with pytest.raises(ValueError, match="no family of integrals"):
             read_family(str(tmp_path / f"{name}.json"))
-    with pytest.raises(ValueError, match="expected one of box, sunrise, trianglebox"):
+    with pytest.raises(ValueError, match="expected one of banana, box, sunrise, trianglebox"):
         read_family("pentagon")
 
 

@@ -12,6 +12,7 @@ no diagram has are numerators, whose index is never positive.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -21,7 +22,7 @@ from typing import Any
 
 from lpm.theory.parse import Expression, parse
 
-__all__ = ["FAMILIES", "Family", "read_family"]
+__all__ = ["FAMILIES", "Family", "inverted", "read_family"]
 
 FAMILIES = Path(__file__).parent / "families"
 """The families that come with the package."""
@@ -123,7 +124,7 @@ class Family:
     def inverse(self) -> tuple[tuple[Fraction, ...], ...]:
         """Each scalar product as a sum of propagators, constants left out; empty if they are not independent."""
         rows = [[q[i] * q[j] * (1 if i == j else 2) for i, j in self.scalar_products] for q in self.momenta]
-        return _inverted(rows)
+        return inverted(rows)
 
     @cached_property
     def external_products(self) -> dict[tuple[int, int], Expression]:
@@ -200,8 +201,15 @@ def read_family(name: str) -> Family:
         raise ValueError(f"{path}: no family of integrals: {error}; compare those in {FAMILIES}") from None
 
 
-def _inverted(rows: list[list[Fraction]]) -> tuple[tuple[Fraction, ...], ...]:
-    """The inverse of a square matrix, or nothing."""
+def inverted(rows: Sequence[Sequence[Fraction]]) -> tuple[tuple[Fraction, ...], ...]:
+    """The inverse of a square matrix, empty if there is none.
+
+    Example:
+        >>> inverted([[Fraction(2), Fraction(1)], [Fraction(1), Fraction(1)]])
+        ((Fraction(1, 1), Fraction(-1, 1)), (Fraction(-1, 1), Fraction(2, 1)))
+        >>> inverted([[Fraction(1)] * 2] * 2)
+        ()
+    """
     n = len(rows)
     whole = [[*map(Fraction, row), *(Fraction(i == j) for j in range(n))] for i, row in enumerate(rows)]
     for c in range(n):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from lpm.theory.ibp.family import Family
 from lpm.theory.modular import Residue, residue
 
-__all__ = ["Identity", "Point", "identities"]
+__all__ = ["Identity", "Kinematics", "Point", "identities"]
 
 Point = Mapping[str, int]
 """Values of the dimension and the kinematics, modulo a prime."""
@@ -48,8 +49,21 @@ class Identity:
     slopes: NDArray[np.int64]
 
 
-class _Kinematics:
-    """Scalar products at a point, as sums of propagators: {i: coefficient of D_i, -1: constant}."""
+class Kinematics:
+    """Scalar products at a point, as sums of propagators: {i: coefficient of D_i, -1: constant}.
+
+    Args:
+        family: The family.
+        point: {symbol: value}.
+        prime: The modulus.
+
+    Attributes:
+        external: {(i, j): product of two external momenta}, by their places in `family.vectors`.
+        masses: Squared mass of each propagator.
+
+    Raises:
+        ValueError: If a symbol has no value.
+    """
 
     def __init__(self, family: Family, point: Point, prime: int) -> None:
         self.family, self.prime = family, prime
@@ -65,22 +79,31 @@ class _Kinematics:
             return Residue(n % prime, prime)
 
         self.external = {k: value(e.evaluate(names, number)) for k, e in family.external_products.items()}
-        loops = len(family.loops)
+        self.masses = [value(m.evaluate(names, number)) for m in family.squared_masses]
         self.constants = []
-        for q, mass in zip(family.momenta, family.squared_masses, strict=True):
+        for q, mass in zip(family.momenta, self.masses, strict=True):
             square = sum(q[i] * q[j] * self.external[i, j] for i, j in self.external)
-            self.constants.append((residue(square, prime) - value(mass.evaluate(names, number))) % prime)
+            self.constants.append((residue(square, prime) - mass) % prime)
         self.products: dict[tuple[int, int], dict[int, int]] = {}
         for pair, row in zip(family.scalar_products, family.inverse, strict=True):
             out = {i: residue(x, prime) for i, x in enumerate(row) if x}
             out[-1] = -sum(x * self.constants[i] for i, x in out.items()) % prime
             self.products[pair] = out
-        self.loops = loops
 
     def product(self, i: int, j: int) -> dict[int, int]:
         """Of the vectors at two places."""
         i, j = min(i, j), max(i, j)
-        return self.products[i, j] if i < self.loops else {-1: self.external[i, j]}
+        return self.products[i, j] if i < len(self.family.loops) else {-1: self.external[i, j]}
+
+    def square(self, q: tuple[Fraction, ...]) -> dict[int, int]:
+        """Of a sum of `family.vectors`."""
+        out = {-1: 0}
+        for i, a in enumerate(q):
+            for j, b in enumerate(q):
+                factor = residue(a * b, self.prime)
+                for place, c in self.product(i, j).items() if factor else ():
+                    out[place] = (out.get(place, 0) + factor * c) % self.prime
+        return out
 
 
 def identities(family: Family, point: Point, prime: int) -> list[Identity]:
@@ -101,7 +124,7 @@ def identities(family: Family, point: Point, prime: int) -> list[Identity]:
         >>> [i.name for i in found]
         ['k1.k1', 'k1.k2', 'k1.p1', 'k1.p3', 'k2.k1', 'k2.k2', 'k2.p1', 'k2.p3', 'p1^p3']
     """
-    k, n = _Kinematics(family, point, prime), len(family.loops)
+    k, n = Kinematics(family, point, prime), len(family.loops)
     out = []
     for loop in range(n):
         for v, name in enumerate(family.vectors):
@@ -139,7 +162,7 @@ class _Terms:
         """Add a multiple of the integral itself."""
         self._at()[0] += value
 
-    def derivative(self, k: _Kinematics, by: int, along: int, factor: int) -> None:
+    def derivative(self, k: Kinematics, by: int, along: int, factor: int) -> None:
         """Add the derivative of the propagators by the vector at one place along that at another."""
         for i, q in enumerate(self.family.momenta):
             for m, c in enumerate(q):

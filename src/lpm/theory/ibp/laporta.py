@@ -6,8 +6,8 @@ indices, the sum of negative ones, and then the indices themselves. What elimina
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -17,6 +17,7 @@ from lpm.theory.ibp.family import Family, Index, show
 from lpm.theory.ibp.identities import Identity, Point, identities
 from lpm.theory.ibp.sectors import live_sectors, sector_of, subsectors
 from lpm.theory.ibp.steps import weight
+from lpm.theory.ibp.symmetries import Carried, symmetries
 from lpm.theory.modular import check_prime
 from lpm.theory.sparse import Rows, Solved, check, solve
 
@@ -71,6 +72,7 @@ class Reducer:
         prime: The modulus.
         seeds: Where identities are written down.
         memory: Most bytes for what elimination finds.
+        symmetric: Whether sectors that carry into each other are one, see `lpm.theory.ibp.symmetries`.
 
     Attributes:
         equations: Number of identities written down.
@@ -88,13 +90,18 @@ class Reducer:
         {(0, 1, 1, 1, 0, 0, 0): 700}
     """
 
-    def __init__(self, family: Family, point: Point, prime: int, seeds: Seeds, memory: int = 2**34) -> None:
-        self.family, self.prime, self.seeds = family, check_prime(prime), seeds
+    def __init__(
+        self, family: Family, point: Point, prime: int, seeds: Seeds, memory: int = 2**34, *, symmetric: bool = False
+    ) -> None:
+        self.family, self.prime = family, check_prime(prime)
         self.live = frozenset(live_sectors(family))
         found = identities(family, point, prime)
         self.names = [i.name for i in found]
-        self._seeds = _corners(family, seeds, self.live)
-        self._indices, rows = _equations(found, self._seeds, self.live, prime)
+        self.seeds = _closed(family, seeds) if symmetric else seeds
+        self._seeds = _corners(family, self.seeds, self.live)
+        self._carried = list(_carried(family, point, prime, self.seeds)) if symmetric else []
+        more = [row for _, _, row in self._carried]
+        self._indices, rows = _equations(found, self._seeds, self.live, prime, more)
         self.equations, self.integrals = len(rows), len(self._indices)
         self._solved: Solved = solve(rows, max(1, self.integrals), prime, memory)
         self._place = {tuple(a): i for i, a in enumerate(self._indices.tolist())}
@@ -160,8 +167,14 @@ class Reducer:
                 raise ValueError(f"{show(index)}: no identity holds it, yet its coefficient has changed")
         if left != {i: v % self.prime for i, v in wanted.items() if v % self.prime}:
             raise ValueError("the identities do not add up to the result")
-        each = len(self.names)
-        return [(self.names[r % each], tuple(self._seeds[r // each].tolist()), f) for r, f in witness.items()]
+        return [(*self._origin(row), factor) for row, factor in witness.items()]
+
+    def _origin(self, row: int) -> tuple[str, Index]:
+        """Name and seed of an identity."""
+        seed, number = divmod(row, len(self.names))
+        if seed < len(self._seeds):
+            return self.names[number], tuple(self._seeds[seed].tolist())
+        return self._carried[row - len(self._seeds) * len(self.names)][:2]
 
     def masters(self, dots: int = 0, rank: int = 0) -> list[Index]:
         """Integrals of the seeds' sectors with few dots and powers of numerators that nothing is known of."""
@@ -207,14 +220,40 @@ def _corners(family: Family, seeds: Seeds, live: frozenset[int]) -> Whole:
     return np.concatenate([np.zeros((0, len(family.propagators)), dtype=np.int64), *corners])
 
 
-def _equations(found: list[Identity], at: Whole, live: frozenset[int], prime: int) -> tuple[Whole, Rows]:
-    """All identities at all seeds: indices of the integrals in rising order, and the rows.
+def _closed(family: Family, seeds: Seeds) -> Seeds:
+    """Seeds with the sectors that the others carry into."""
+    sectors = set(seeds.sectors)
+    while new := {s.target for s in symmetries(family) if s.source in subsectors(sectors)} - subsectors(sectors):
+        sectors |= new
+    return replace(seeds, sectors=tuple(sorted(sectors)))
+
+
+def _carried(family: Family, point: Point, prime: int, seeds: Seeds) -> Iterator[tuple[str, Index, dict[Index, int]]]:
+    """Integrals less what they equal by symmetries: name, seed and row of each."""
+    under = subsectors(seeds.sectors)
+    for symmetry in symmetries(family):
+        if symmetry.source not in under:
+            continue
+        carried = Carried(symmetry, family, point, prime)
+        for seed in map(tuple, _corner(family, symmetry.source, seeds.dots, seeds.rank).tolist()):
+            row = {i: prime - c for i, c in carried(seed).items()}
+            row[seed] = (row.get(seed, 0) + 1) % prime
+            if row := {i: c for i, c in row.items() if c}:
+                yield symmetry.name, seed, row
+
+
+def _equations(
+    found: list[Identity], at: Whole, live: frozenset[int], prime: int, more: Sequence[Mapping[Index, int]]
+) -> tuple[Whole, Rows]:
+    """All identities at all seeds, then more rows: indices of the integrals in rising order, and the rows.
 
     An integral is a whole number while rows are made, to which a shift adds a constant. What it is, and whether it
     vanishes, is asked once for each and not for each term.
     """
     size = at.shape[1]
-    low, high = at.min(0, initial=0) - 2, at.max(0, initial=0) + 2
+    others = np.array([i for row in more for i in row], dtype=np.int64).reshape(-1, size)
+    reach = np.concatenate([at, others])
+    low, high = reach.min(0, initial=0) - 2, reach.max(0, initial=0) + 2
     strides = np.concatenate([np.ones(1, dtype=np.int64), (high - low + 1).cumprod()[:-1]])
     base = (at - low) @ strides
     codes, values, rows = [], [], []
@@ -225,6 +264,9 @@ def _equations(found: list[Identity], at: Whole, live: frozenset[int], prime: in
             codes.append(base[kept] + shift @ strides)
             values.append(value[kept])
             rows.append(kept * len(found) + number)
+    codes.append((others - low) @ strides)
+    values.append(np.array([c for row in more for c in row.values()], dtype=np.uint64))
+    rows.append(np.repeat(len(at) * len(found) + np.arange(len(more)), [len(row) for row in more]))
     code, place = np.unique(np.concatenate(codes), return_inverse=True)
     index = code[:, None] // strides % (high - low + 1) + low
     alive = np.zeros(1 << size, dtype=bool)
@@ -237,7 +279,7 @@ def _equations(found: list[Identity], at: Whole, live: frozenset[int], prime: in
     unknown, row = rank[place], np.concatenate(rows)
     terms = np.argsort(row, kind="stable")
     terms = terms[unknown[terms] >= 0]
-    starts = np.searchsorted(row[terms], np.arange(len(at) * len(found) + 1))
+    starts = np.searchsorted(row[terms], np.arange(len(at) * len(found) + len(more) + 1))
     return index[order], Rows(starts, unknown[terms], np.concatenate(values)[terms])
 
 

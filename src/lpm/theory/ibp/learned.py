@@ -153,20 +153,19 @@ class Lowering:
         Raises:
             ValueError: If no way was found; a wider beam may find one.
         """
-        looked = 0
-        for found in self._starts(index):
-            beam = min(NARROW, self.config.beam)
-            while beam <= self.config.beam:
+        looked, beam = 0, min(NARROW, self.config.beam)
+        while beam <= self.config.beam:
+            for found in self._starts(index):
                 for search, width in ((self._searched, beam), (self._together, TAKEN * beam)):
                     way, more = search(index, found, width)
                     looked += more
                     if way is not None:
+                        self._found[sector_of(index)] = found
                         return Lowered(found.add(index, way), way, looked)
-                beam *= 2
-        wider = "try a wider beam, or the method laporta"
+            beam *= 2
         raise ValueError(
             f"{show(index)}: not lowered by {self.config.depth} steps with beam {self.config.beam}, nor by "
-            f"{self.config.together} identities together; {wider}"
+            f"{self.config.together} identities together; try a wider beam, or the method laporta"
         )
 
     def _starts(self, index: Index) -> Iterator[Found]:
@@ -174,8 +173,7 @@ class Lowering:
         found = self.found(index)
         yield found
         if found.whole:
-            del self._found[sector_of(index)]
-            yield self.found(index)
+            yield Found(found.sector, self.masters, self.config.known)
 
     def _together(self, index: Index, found: Found, taken: int) -> tuple[tuple[Step, ...] | None, int]:
         """The same by many identities that are solved together, `taken` more in each round."""

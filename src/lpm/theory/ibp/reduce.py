@@ -89,6 +89,7 @@ def reduce_at(
     *,
     memory: int = 2**34,
     tries: int = TRIES,
+    symmetric: bool = False,
 ) -> Reduction:
     """Reduce a sum of integrals at one point, with more and more identities until two systems leave the same integrals.
 
@@ -99,6 +100,7 @@ def reduce_at(
         prime: The modulus.
         memory: Most bytes for what elimination finds.
         tries: Most systems.
+        symmetric: Whether integrals that are equal by a change of momenta are one.
 
     Raises:
         ValueError: If a symbol has no value, the modulus is no prime, or the identities have a pole at the point.
@@ -122,7 +124,7 @@ def reduce_at(
     before: set[Index] | None = None
     for seeds in _systems(terms, tries):
         try:
-            reducer = Reducer(family, point, prime, seeds, memory)
+            reducer = Reducer(family, point, prime, seeds, memory, symmetric=symmetric)
         except ZeroDivisionError as error:
             raise ValueError(f"family {family.name}: {error}; choose another point or prime") from None
         result = reducer.reduce(values)
@@ -135,7 +137,13 @@ def reduce_at(
 
 
 def reduce_over(
-    family: Family, terms: Mapping[Index, Fraction], point: Point, symbol: str, *, memory: int = 2**34
+    family: Family,
+    terms: Mapping[Index, Fraction],
+    point: Point,
+    symbol: str,
+    *,
+    memory: int = 2**34,
+    symmetric: bool = False,
 ) -> dict[Index, RationalFunction]:
     """Coefficients as exact rational functions of one symbol, the others at rational numbers.
 
@@ -145,6 +153,7 @@ def reduce_over(
         point: Values of all other symbols.
         symbol: `d`, or one of the kinematics.
         memory: Most bytes for what elimination finds.
+        symmetric: Whether integrals that are equal by a change of momenta are one.
 
     Raises:
         ValueError: If a symbol has no value, or the functions are too large to be found.
@@ -166,8 +175,10 @@ def reduce_over(
         values = {i: residue(c, prime) for i, c in terms.items()}
         here = {**point, symbol: x}
         if not seeds:  # what is enough at one point is enough at others
-            seeds.append(reduce_at(family, terms, here, prime, memory=memory).seeds)
-        return Reducer(family, here, prime, seeds[0], memory).reduce(values) if seeds[0].sectors else {}
+            seeds.append(reduce_at(family, terms, here, prime, memory=memory, symmetric=symmetric).seeds)
+        if not seeds[0].sectors:
+            return {}
+        return Reducer(family, here, prime, seeds[0], memory, symmetric=symmetric).reduce(values)
 
     found = rational_functions(sample)
     return {i: f for i, f in found.items() if isinstance(i, tuple)}

@@ -13,9 +13,10 @@ from fractions import Fraction
 from functools import lru_cache
 
 from lpm.theory.ibp.family import Family, Index
-from lpm.theory.modular import PRIMES, Residue, residue
+from lpm.theory.ibp.identities import Kinematics
+from lpm.theory.modular import PRIMES, residue
 
-__all__ = ["live_sectors", "sector_of", "subsectors"]
+__all__ = ["kinematics", "live_sectors", "sector_of", "subsectors", "symanzik"]
 
 Polynomial = dict[tuple[int, ...], int]
 """{exponents of x: residue}."""
@@ -60,7 +61,7 @@ def live_sectors(family: Family) -> tuple[int, ...]:
         >>> live_sectors(read_family("trianglebox"))[:5]
         (14, 15, 21, 23, 27)
     """
-    monomials = list(_symanzik(family))
+    monomials = list(symanzik(family))
     out = []
     for sector in range(1, 1 << family.lines):
         kept = [e for e in monomials if all(not n or sector >> i & 1 for i, n in enumerate(e))]
@@ -69,13 +70,28 @@ def live_sectors(family: Family) -> tuple[int, ...]:
     return tuple(out)
 
 
-def _symanzik(family: Family) -> Polynomial:
-    """G = U + F of all lines, at a point of general kinematics modulo a large prime."""
-    loops, size = len(family.loops), family.lines
-    values = {s: Residue(pow(3, 1000 + 7 * i, _PRIME), _PRIME) for i, s in enumerate(family.symbols)}
+def kinematics(family: Family) -> Kinematics:
+    """A point without relations between its numbers, modulo a large prime.
 
-    def number(n: int) -> Residue:
-        return Residue(n % _PRIME, _PRIME)
+    Example:
+        >>> from lpm.theory.ibp.family import read_family
+        >>> kinematics(read_family("box")).masses
+        [0, 0, 0, 0]
+    """
+    return Kinematics(family, {s: pow(3, 1000 + 7 * i, _PRIME) for i, s in enumerate(family.symbols)}, _PRIME)
+
+
+@lru_cache(maxsize=32)
+def symanzik(family: Family) -> Polynomial:
+    """G = U + F of all lines, at that point: {exponents of the lines: residue}.
+
+    Example:
+        >>> bubble = Family(name="bubble", loops=("k",), external=("p",), propagators=("k", "k+p"),
+        ...                 masses=("1", "1"), products={"p*p": "2"})
+        >>> symanzik(bubble)  # x1 + x2 + x1² + x2² + 2 x1 x2 - 2 x1 x2
+        {(1, 0): 1, (0, 1): 1, (2, 0): 1, (0, 2): 1}
+    """
+    loops, size, at = len(family.loops), family.lines, kinematics(family)
 
     def x(i: int, factor: int) -> Polynomial:
         return {tuple(int(j == i) for j in range(size)): factor % _PRIME}
@@ -83,7 +99,7 @@ def _symanzik(family: Family) -> Polynomial:
     quadratic: list[list[Polynomial]] = [[{} for _ in range(loops)] for _ in range(loops)]
     linear: list[dict[int, Polynomial]] = [{} for _ in range(loops)]
     rest: Polynomial = {}
-    products = {k: e.evaluate(values, number).value for k, e in family.external_products.items()}
+    products = at.external
     for i in range(size):
         q = [residue(c, _PRIME) for c in family.momenta[i]]
         for a in range(loops):
@@ -92,7 +108,7 @@ def _symanzik(family: Family) -> Polynomial:
             for e in range(loops, len(q)):
                 linear[a][e] = _sum(linear[a].get(e, {}), x(i, q[a] * q[e]))
         square = sum(q[a] * q[b] * products[a, b] for a, b in products)
-        rest = _sum(rest, x(i, square - family.squared_masses[i].evaluate(values, number).value))
+        rest = _sum(rest, x(i, square - at.masses[i]))
     u = _determinant(quadratic)
     out = _sum(u, _product(u, {k: -v for k, v in rest.items()}))
     for a in range(loops):
