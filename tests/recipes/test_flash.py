@@ -124,5 +124,7 @@ def test_on_the_command_line(tracks: tuple[Model, Path], tmp_path: Path) -> None
     out = run("evaluate", "flash", tmp_path / "one.parquet", tmp_path / "two.parquet", "--metrics", "largest", "--json")
     assert '"largest"' in out
     assert "expected a second file" in run("evaluate", "flash", tmp_path / "one.parquet", code=1)
-    assert "--process: is for flash" in run("simulate", "pid", tmp_path / "p", "-n", "9", "--process", "x", code=1)
-    assert "flash: takes --preset" in run("simulate", "flash", tmp_path / "p", "-n", "9", "--compact", code=1)
+    assert "pid: leave --process out" in run("simulate", "pid", tmp_path / "p", "-n", "9", "--process", "x", code=1)
+    assert "flash: leave --compact out; it takes" in run(
+        "simulate", "flash", tmp_path / "p", "-n", "9", "--compact", code=1
+    )
