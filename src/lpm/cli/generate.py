@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lpm.cli.showers import generate_showers
+
+if TYPE_CHECKING:
+    from lpm.model.flow_sample import FlowSampleConfig
+    from lpm.model.model import Model
+    from lpm.model.sample import SampleConfig
 
 __all__ = ["generate"]
 
@@ -43,54 +49,103 @@ def generate(
     Raises:
         ValueError: If the model cannot generate, or the file cannot be written.
     """
+    from lpm.model.checkpoint import load
+    from lpm.recipes.showers import makes_showers
+    from lpm.train.parallel import world
+
+    asked = _Asked(
+        run=run, out=out, n=n, classes=classes, temperature=temperature, top_k=top_k, top_p=top_p, steps=steps,
+        solver=solver, like=like, energy=energy, geometry=geometry, batch=batch, seed=seed, quiet=quiet,
+    )  # fmt: skip
+    with world(device) as place:
+        model = load(run).to(place.device)
+        (_showers if makes_showers(model) else _jets)(model, asked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the command line says."""
+
+    run: str
+    out: Path
+    n: int
+    classes: str
+    temperature: float
+    top_k: int
+    top_p: float
+    steps: int
+    solver: Literal["", "euler", "midpoint", "heun"]
+    like: Path | None
+    energy: str
+    geometry: str
+    batch: int
+    seed: int
+    quiet: bool
+
+    @property
+    def codes(self) -> tuple[float, int, float]:
+        """How codes are drawn."""
+        return self.temperature, self.top_k, self.top_p
+
+    def command(self, how: str) -> str:
+        """The command line, to be kept beside what it made."""
+        return f"lpm generate {Path(self.run).name} -n {self.n} {how} --batch {self.batch} --seed {self.seed}"
+
+
+PLAIN = (1.0, 0, 1.0)
+"""Codes drawn as they were learned."""
+
+
+def _showers(model: Model, a: _Asked) -> None:
+    from lpm.model.flow_sample import FlowSampleConfig
+    from lpm.recipes.showers import incident
+
+    if a.classes or a.codes != PLAIN:
+        raise ValueError(
+            "showers have no classes and no codes: leave --classes, --temperature, --top-k and --top-p out"
+        )
+    follow = FlowSampleConfig(steps=a.steps or 8, solver=a.solver or "midpoint") if a.steps or a.solver else None
+    given = incident(model, a.n, geometry=a.geometry, like=a.like, energies=a.energy, seed=a.seed)
+    said = (f"--like {a.like.name}" if a.like else f"--energy {a.energy!r}") + f" --geometry {a.geometry!r}"
+    told = a.command(f"{said} --steps {a.steps} --solver {a.solver!r}")
+    generate_showers(model, given, a.out, follow, batch=a.batch, seed=a.seed, quiet=a.quiet, told=told)
+
+
+def _jets(model: Model, a: _Asked) -> None:
     from itertools import chain
 
     from rich.console import Console
     from rich.progress import track
 
     from lpm.data.io.parquet import write_batches
-    from lpm.model.checkpoint import load
+    from lpm.recipes.apply import sample_jets
+
+    if a.like or a.energy or a.geometry:
+        raise ValueError("this model makes no showers of particles: leave --like, --energy and --geometry out")
+    config, how = _sampling(model, a)
+    known = model.config.condition.classes if model.config.condition else ()
+    chosen = known if a.classes == "all" else tuple(c.strip() for c in a.classes.split(",") if c.strip())
+    batches = sample_jets(model, a.n, classes=chosen, config=config, seed=a.seed)
+    total, console = (a.n + a.batch - 1) // a.batch, Console(stderr=True)
+    shown = iter(track(batches, "generate", total=total, console=console, disable=a.quiet, transient=True))
+    first = next(shown)
+    made = {"command": a.command(f"--classes {a.classes!r} {how}")}
+    count = write_batches(a.out, chain([first], shown), schema=first.schema, provenance=made)
+    typer.echo(f"wrote {count} events to {a.out}")
+
+
+def _sampling(model: Model, a: _Asked) -> tuple[SampleConfig | FlowSampleConfig, str]:
+    """How the model is sampled, and the options that say so."""
     from lpm.model.flow_sample import FlowSampleConfig
     from lpm.model.sample import SampleConfig
-    from lpm.recipes.apply import flows, sample_jets
-    from lpm.recipes.showers import incident, makes_showers
-    from lpm.train.parallel import world
+    from lpm.recipes.apply import flows
 
-    with world(device) as place:
-        model = load(run).to(place.device)
-        if makes_showers(model):
-            if classes or (temperature, top_k, top_p) != (1.0, 0, 1.0):
-                raise ValueError("showers have no classes and no codes: leave --classes, --temperature, --top-k and "
-                                 "--top-p out")  # fmt: skip
-            follow = FlowSampleConfig(steps=steps or 8, solver=solver or "midpoint") if steps or solver else None
-            given = incident(model, n, geometry=geometry, like=like, energies=energy, seed=seed)
-            said = (f"--like {like.name}" if like else f"--energy {energy!r}") + f" --geometry {geometry!r}"
-            how = f"{said} --steps {steps} --solver {solver!r} --batch {batch} --seed {seed}"
-            generate_showers(model, given, out, follow, batch=batch, seed=seed, quiet=quiet,
-                             told=f"lpm generate {Path(run).name} -n {n} {how}")  # fmt: skip
-            return
-        if like or energy or geometry:
-            raise ValueError("this model makes no showers of particles: leave --like, --energy and --geometry out")
-        known = model.config.condition.classes if model.config.condition else ()
-        chosen = known if classes == "all" else tuple(c.strip() for c in classes.split(",") if c.strip())
-        config: SampleConfig | FlowSampleConfig
-        if flows(model):
-            if (temperature, top_k, top_p) != (1.0, 0, 1.0):
-                raise ValueError("a flow has no codes to sharpen: leave --temperature, --top-k and --top-p out")
-            config = FlowSampleConfig(steps=steps or 8, solver=solver or "midpoint", batch=batch)
-            how = f"--steps {config.steps} --solver {config.solver}"
-        else:
-            if steps or solver:
-                raise ValueError("this model has no flow to follow: leave --steps and --solver out")
-            config = SampleConfig(temperature=temperature, top_k=top_k, top_p=top_p, batch=batch)
-            how = f"--temperature {temperature} --top-k {top_k} --top-p {top_p}"
-        batches = sample_jets(model, n, classes=chosen, config=config, seed=seed)
-        total = (n + batch - 1) // batch
-        shown = iter(
-            track(batches, "generate", total=total, console=Console(stderr=True), disable=quiet, transient=True)
-        )
-        first = next(shown)
-        how = f"--classes {classes!r} {how} --batch {batch} --seed {seed}"
-        made = {"command": f"lpm generate {Path(run).name} -n {n} {how}"}
-        count = write_batches(out, chain([first], shown), schema=first.schema, provenance=made)
-    typer.echo(f"wrote {count} events to {out}")
+    if flows(model):
+        if a.codes != PLAIN:
+            raise ValueError("a flow has no codes to sharpen: leave --temperature, --top-k and --top-p out")
+        flow = FlowSampleConfig(steps=a.steps or 8, solver=a.solver or "midpoint", batch=a.batch)
+        return flow, f"--steps {flow.steps} --solver {flow.solver}"
+    if a.steps or a.solver:
+        raise ValueError("this model has no flow to follow: leave --steps and --solver out")
+    config = SampleConfig(temperature=a.temperature, top_k=a.top_k, top_p=a.top_p, batch=a.batch)
+    return config, f"--temperature {a.temperature} --top-k {a.top_k} --top-p {a.top_p}"

@@ -35,27 +35,17 @@ def predict(
     Raises:
         ValueError: If the file is not of the model's kind, or cannot be read or written.
     """
-    from itertools import chain
-    from typing import cast, get_args
-
-    from rich.console import Console
-    from rich.progress import track
+    from typing import cast
 
     from lpm.data.io import open_file
     from lpm.data.io.base import OnBad
-    from lpm.data.io.parquet import write_batches
     from lpm.model.checkpoint import load
     from lpm.recipes.apply import predict as answers
     from lpm.recipes.calibrate import read_calibrations
     from lpm.recipes.flash import apply, is_flash
     from lpm.train.parallel import world
 
-    if out.suffix not in (".parquet", ".root"):
-        raise ValueError(f"{out}: expected a name that ends in .parquet or .root")
-    if on_bad not in get_args(OnBad):
-        raise ValueError(f"--on-bad: expected {' or '.join(get_args(OnBad))}, got {on_bad!r}")
-    if friend and on_bad == "skip":
-        raise ValueError("--friend: needs an answer for every entry, --on-bad skip leaves some out; choose one of both")
+    _check(out, on_bad, friend)
     model = load(run)
     with world(device) as place, open_file(data, on_bad=cast(OnBad, on_bad)) as reader:
         if friend and reader.entries != len(reader):
@@ -70,25 +60,49 @@ def predict(
             batch *= 8
             found = _told(apply(model, reader.batches(size=batch), seed=seed), data)
         else:
-            found = answers(
-                model, reader.batches(size=batch), data, alone=friend, calibrations=read_calibrations(run)
-            )  # fmt: skip
-        total = (len(reader) + batch - 1) // batch
-        shown = iter(track(found, "predict", total=total, console=Console(stderr=True), disable=quiet, transient=True))
-        first = next(shown, None)
-        if first is None:
-            raise ValueError(f"{data}: no events to predict")
+            given = reader.batches(size=batch)
+            found = answers(model, given, data, alone=friend, calibrations=read_calibrations(run))
         made = {"command": f"lpm predict {Path(run).name} {Path(data).name}"}
-        if out.suffix == ".root":
-            from lpm.data.io.root import write_root
-
-            count = write_root(out, chain([first], shown), schema=first.schema)
-        else:
-            count = write_batches(out, chain([first], shown), schema=first.schema, provenance=made)
+        count = _write(found, out, (len(reader) + batch - 1) // batch, data, made, quiet)
         skipped = reader.skipped
     typer.echo(f"wrote {count} events {'' if is_flash(model) else 'with scores '}to {out}")
     if skipped:
         typer.echo(f"left out {skipped:,} events that cannot be used")
+
+
+def _check(out: Path, on_bad: str, friend: bool) -> None:
+    """That the options fit together."""
+    from typing import get_args
+
+    from lpm.data.io.base import OnBad
+
+    if out.suffix not in (".parquet", ".root"):
+        raise ValueError(f"{out}: expected a name that ends in .parquet or .root")
+    if on_bad not in get_args(OnBad):
+        raise ValueError(f"--on-bad: expected {' or '.join(get_args(OnBad))}, got {on_bad!r}")
+    if friend and on_bad == "skip":
+        raise ValueError("--friend: needs an answer for every entry, --on-bad skip leaves some out; choose one of both")
+
+
+def _write(batches: Iterator[Batch], out: Path, total: int, data: str, made: dict[str, str], quiet: bool) -> int:
+    """Write events as they come, with a bar; how many there were."""
+    from itertools import chain
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from lpm.data.io.parquet import write_batches
+
+    bar = track(batches, "predict", total=total, console=Console(stderr=True), disable=quiet, transient=True)
+    shown = iter(bar)
+    first = next(shown, None)
+    if first is None:
+        raise ValueError(f"{data}: no events to predict")
+    if out.suffix == ".root":
+        from lpm.data.io.root import write_root
+
+        return write_root(out, chain([first], shown), schema=first.schema)
+    return write_batches(out, chain([first], shown), schema=first.schema, provenance=made)
 
 
 def _told(batches: Iterator[Batch], data: str) -> Iterator[Batch]:
