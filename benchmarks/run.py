@@ -40,6 +40,7 @@ RESULTS_OF = {
     "tau": "Tau identification",
     "phase_space": "Four tops without a matrix element",
     "shower_generators": "Generators of showers",
+    "new_geometry": "A calorimeter that a generator has not seen",
 }
 """Scripts of this folder that measure physics, and the headings of their sections, in the order of the page."""
 

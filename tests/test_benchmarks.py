@@ -313,6 +313,16 @@ def test_shower_generators(start: Start, tmp_path: Path) -> None:
     assert first[0]["command"] != record["command"]
 
 
+def test_new_geometry(start: Start, shared_data: Path) -> None:
+    record = start("new_geometry", "--boxes", shared_data / "calorimeter" / "geant4_em_showers_1000.root")
+    (table,) = record["tables"]
+    assert [row[:2] for row in table["rows"]] == [
+        ["showers of the training", "400"], ["from nothing", "20"], ["fine-tuned", "20"]
+    ]  # fmt: skip
+    floor, nothing, tuned = (row[3]["value"] for row in table["rows"])
+    assert floor < min(nothing, tuned)
+
+
 def test_loader(start: Start) -> None:
     record = start("loader")
     (row,) = record["tables"][0]["rows"]
