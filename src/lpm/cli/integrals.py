@@ -34,7 +34,6 @@ class How:
         policy: What ranks the steps of a learned reduction.
         memo: File of its findings.
         workers: Its processes.
-        beam: States that it follows.
         symmetric: Whether sectors that carry into each other are one.
     """
 
@@ -47,7 +46,6 @@ class How:
     policy: str
     memo: Path | None
     workers: int
-    beam: int
     symmetric: bool
 
 
@@ -101,17 +99,16 @@ def _learned(
     from lpm.cli.progress import counting
     from lpm.model.checkpoint import resolve
     from lpm.theory.ibp.driver import Memo, Work, reduce
-    from lpm.theory.ibp.learned import BeamConfig
     from lpm.theory.modular import check_prime, residue
 
     if how.keep:
         raise ValueError("--keep: goes with the method laporta; the learned one works at one point")
     if how.symmetric:
         raise ValueError("--symmetries: goes with the method laporta; the learned one ends at masters of each sector")
-    if how.workers < 1 or how.beam < 1:
-        raise ValueError(f"expected --workers and --beam of at least 1, got {how.workers} and {how.beam}")
+    if how.workers < 1:
+        raise ValueError(f"expected --workers of at least 1, got {how.workers}")
     check_prime(how.prime)
-    work = Work(family, tuple(point.items()), how.prime, resolve(how.policy), BeamConfig(beam=how.beam))
+    work = Work(family, tuple(point.items()), how.prime, resolve(how.policy))
     memo, peak = Memo(work, how.memo), 0
     before = len(memo.known)
     with counting("integrals lowered") as more:

@@ -41,7 +41,7 @@ def unscramble(
     workers: Annotated[int, typer.Option(help="Processes, for learned.")] = 1,
     memory: Annotated[float, typer.Option(help="Most memory for what elimination finds, GiB.")] = 16.0,
     points: Annotated[int, typer.Option(help="Number of particles in spinor brackets.")] = 5,
-    beam: Annotated[int, typer.Option(help="Sums that are followed at a time.")] = 20,
+    beam: Annotated[int, typer.Option(help="Sums that are followed at a time, for dilog and spinor.")] = 20,
     seconds: Annotated[float, typer.Option(help="Time for the search of a simpler sum.")] = 60.0,
     logs: Annotated[bool, typer.Option("--logs", help="Also what sums of Li2 drop: logarithms and constants.")] = False,
     judge: Annotated[bool, typer.Option("--judge", help="Also print what certifies the result.")] = False,
@@ -71,7 +71,7 @@ def unscramble(
         return
     if domain != "ibp":
         raise ValueError(f"unknown domain {domain!r}; there are: ibp, dilog, spinor")
-    how = How(family, point, prime, keep, method, memory, policy or "ibp-trianglebox", memo, workers, beam, symmetries)
+    how = How(family, point, prime, keep, method, memory, policy or "ibp-trianglebox", memo, workers, symmetries)
     reduce_integrals(_text(expr), how, Form(as_json, latex, judge))
 
 

@@ -9,7 +9,7 @@ import pytest
 from lpm.model.checkpoint import load, resolve
 from lpm.theory.ibp.family import Index, read_family
 from lpm.theory.ibp.found import certified
-from lpm.theory.ibp.learned import BeamConfig, Lowering
+from lpm.theory.ibp.learned import Lowering, SearchConfig
 from lpm.theory.ibp.reduce import reduce_at
 
 FAMILY = read_family("trianglebox")
@@ -48,7 +48,7 @@ def test_what_was_solved_is_not_searched_again(lowering: Lowering) -> None:
 
 
 def test_only_so_much_is_kept(lowering: Lowering) -> None:
-    few = Lowering(FAMILY, POINT, PRIME, lowering.model, BeamConfig(known=2), lowering.masters)
+    few = Lowering(FAMILY, POINT, PRIME, lowering.model, SearchConfig(known=2), lowering.masters)
     assert exact(few(INDEX).terms) == exact({INDEX: 1})
     assert len(few.found(INDEX).whole) == len(few.found(INDEX).steps) == 2
     for sector in ((0, 1, 1, 1, 0, 0, 0), (1, 0, 1, 0, 1, 0, 0)):
@@ -56,14 +56,16 @@ def test_only_so_much_is_kept(lowering: Lowering) -> None:
     assert not few.found(INDEX).whole
 
 
-def test_many_identities_together_find_what_no_beam_finds(lowering: Lowering) -> None:
+def test_a_search_that_fails_is_told_and_a_wider_one_finds_the_way(lowering: Lowering) -> None:
     index = (-2, 0, 1, 1, 2, 0, -2)
-    alone = Lowering(FAMILY, POINT, PRIME, lowering.model, BeamConfig(beam=1, depth=5, together=0), lowering.masters)
-    with pytest.raises(ValueError, match="not lowered by 5 steps with beam 1, nor by 0 identities together"):
-        alone(index)
-    together = Lowering(FAMILY, POINT, PRIME, lowering.model, BeamConfig(beam=1, depth=5), lowering.masters)
-    lowered = together(index)
-    assert len(lowered.steps) > 5
+    few = Lowering(FAMILY, POINT, PRIME, lowering.model, SearchConfig(taken=8, most=32, tries=1), lowering.masters)
+    with pytest.raises(
+        ValueError, match=r"I\[-2,0,1,1,2,0,-2\]: not lowered by 32 identities; take the method laporta"
+    ):
+        few(index)
+    wider = Lowering(FAMILY, POINT, PRIME, lowering.model, SearchConfig(taken=8, most=32, tries=4), lowering.masters)
+    lowered = wider(index)
+    assert len(lowered.steps) > 16
     assert exact(lowered.terms) == exact({index: 1})
 
 

@@ -23,7 +23,7 @@ from lpm.records.config import to_dict
 from lpm.records.environment import peak_memory
 from lpm.records.hashing import hash_json
 from lpm.theory.ibp.family import Family, Index, show
-from lpm.theory.ibp.learned import BeamConfig, Lowered, Lowering
+from lpm.theory.ibp.learned import Lowered, Lowering, SearchConfig
 from lpm.theory.ibp.paths import masters, substitute
 from lpm.theory.ibp.sectors import sector_of
 from lpm.theory.ibp.steps import Row, weight
@@ -51,7 +51,7 @@ class Work:
     point: tuple[tuple[str, int], ...]
     prime: int
     policy: Path
-    config: BeamConfig = field(default_factory=BeamConfig)
+    config: SearchConfig = field(default_factory=SearchConfig)
     masters: frozenset[Index] | None = None
 
     @property

@@ -1,17 +1,17 @@
-"""A learned reduction: a policy ranks identities, a beam of states follows the best, exact arithmetic does the rest.
+"""A learned reduction: a policy names identities, and exact arithmetic solves those that it named, few at a time.
 
 As in SAILIR (arXiv 2604.05034), one call lowers one integral by one level, so that memory does not grow with how
-complex the integrals are: a system of equations is never written down. There, the beam keeps the states whose integrals
-are the simplest. Here it keeps those that the policy thinks the most probable, and it begins narrow: a way often leads
-through more complex integrals before it comes down, and a policy that has seen solved integrals knows that. Integrals
-that were solved on the way to others are put in where they turn up (`lpm.theory.ibp.found`). Where a beam finds no way,
-many identities are solved together (`lpm.theory.ibp.pool`): states of a beam cannot use what the others know.
+complex the integrals are: the system of all equations is never written down. There, a beam of states follows single
+identities, each state with what it knows itself. Here there is one state: in each round the policy names some
+identities for the most complex integral that is left, and all that were named are solved together
+(`lpm.theory.ibp.pool`), so that none is lost and their order does not matter. Integrals that were solved on the way to
+others are put in where they turn up (`lpm.theory.ibp.found`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,79 +19,44 @@ from lpm.model.model import Model
 from lpm.theory.ibp.family import Family, Index, show
 from lpm.theory.ibp.found import Found
 from lpm.theory.ibp.identities import Point
-from lpm.theory.ibp.paths import State, masters, substitute
+from lpm.theory.ibp.paths import State, masters
 from lpm.theory.ibp.policy import batch_of, options
 from lpm.theory.ibp.pool import Pool
 from lpm.theory.ibp.sectors import live_sectors, sector_of
 from lpm.theory.ibp.steps import Row, Sector, Step, heavy, level
 
-__all__ = ["BeamConfig", "Lowered", "Lowering"]
+__all__ = ["Lowered", "Lowering", "SearchConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BeamConfig:
+class SearchConfig:
     """How widely to search.
 
     Args:
-        beam: States that are kept in each round, at most: a narrow beam is tried first, then wider ones.
-        tried: Steps of each state that are followed, the most probable ones.
-        depth: Most steps.
-        ranked: Steps of each state that the policy sees, those that bring in the fewest new integrals.
+        taken: Identities that are added in each round, the most probable ones.
+        ranked: Identities that the policy sees in each round, those that bring in the fewest new integrals.
+        most: Identities that are solved together, at most.
+        tries: Searches before an integral is given up, each with twice as many of all three as the one before.
         known: Solved integrals that are remembered of a sector.
-        together: Identities that are solved together where no beam finds a way, at most; 0 for none.
     """
 
-    beam: int = 32
-    tried: int = 4
-    depth: int = 100
-    ranked: int = 200
+    taken: int = 16
+    ranked: int = 1000
+    most: int = 400
+    tries: int = 3
     known: int = 300
-    together: int = 400
 
     def __post_init__(self) -> None:
-        if min(self.beam, self.tried, self.depth, self.ranked) < 1 or min(self.known, self.together) < 0:
-            raise ValueError(
-                f"expected beam, tried, depth and ranked of at least 1, known and together of at least 0, got {self}"
-            )
+        if not 1 <= self.taken <= self.most or min(self.ranked, self.tries) < 1 or self.known < 0:
+            raise ValueError(f"expected 1 ≤ taken ≤ most, ranked and tries ≥ 1, known ≥ 0, got {self}")
 
+    def wider(self) -> SearchConfig:
+        """With twice as many identities."""
+        return replace(self, taken=2 * self.taken, ranked=2 * self.ranked, most=2 * self.most)
 
-NARROW = 1
-"""The beam that is tried first."""
-
-VAIN = 6
-"""Steps that are looked at for each that is followed: many say nothing new once much is known."""
-
-TAKEN = 16
-"""Identities that are taken in each round with the narrowest beam, where they are solved together."""
 
 SECTORS = 2
 """Sectors of which anything is remembered. Integrals are lowered sector by sector."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Place:
-    """A state of the beam, the steps that led to it, and the logarithm of their chance."""
-
-    state: State
-    way: tuple[Step, ...]
-    chance: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Move:
-    """A step from a place of the beam: what the target equals by it, and the terms that this leaves."""
-
-    place: _Place
-    step: Step
-    chance: float
-    found: Row
-    terms: Row
-
-    def place_after(self, target: Index) -> _Place:
-        """Where it leads."""
-        s = self.place.state
-        state = State(s.sector, self.terms, s.kept(self.found), target, s.used | {self.step})
-        return _Place(state, (*self.place.way, self.step), self.chance)
 
 
 @dataclass(frozen=True)
@@ -122,11 +87,11 @@ class Lowering:
     """
 
     def __init__(
-        self, family: Family, point: Point, prime: int, model: Model, config: BeamConfig | None = None,
+        self, family: Family, point: Point, prime: int, model: Model, config: SearchConfig | None = None,
         known: frozenset[Index] | None = None,
     ) -> None:  # fmt: skip
         self.family, self.point, self.prime = family, point, prime
-        self.model, self.config = model.eval(), config or BeamConfig()
+        self.model, self.config = model.eval(), config or SearchConfig()
         self.masters = known or masters(family, point)
         self.live = frozenset(live_sectors(family))
         self._found: dict[int, Found] = {}
@@ -151,22 +116,18 @@ class Lowering:
         """Lower one integral, to integrals of lower level or of sectors with fewer lines.
 
         Raises:
-            ValueError: If no way was found; a wider beam may find one.
+            ValueError: If no way was found; more identities may find one.
         """
-        looked, beam = 0, min(NARROW, self.config.beam)
-        while beam <= self.config.beam:
+        looked, config = 0, self.config
+        for _ in range(config.tries):
             for found in self._starts(index):
-                for search, width in ((self._searched, beam), (self._together, TAKEN * beam)):
-                    way, more = search(index, found, width)
-                    looked += more
-                    if way is not None:
-                        self._found[sector_of(index)] = found
-                        return Lowered(found.add(index, way), way, looked)
-            beam *= 2
-        raise ValueError(
-            f"{show(index)}: not lowered by {self.config.depth} steps with beam {self.config.beam}, nor by "
-            f"{self.config.together} identities together; try a wider beam, or the method laporta"
-        )
+                way, more = self._searched(index, found, config)
+                looked += more
+                if way is not None:
+                    self._found[sector_of(index)] = found
+                    return Lowered(found.add(index, way), way, looked)
+            config, last = config.wider(), config
+        raise ValueError(f"{show(index)}: not lowered by {last.most} identities; take the method laporta")
 
     def _starts(self, index: Index) -> Iterator[Found]:
         """What is known of the sector; then nothing, if that is to no avail: what was found may lead astray."""
@@ -175,69 +136,29 @@ class Lowering:
         if found.whole:
             yield Found(found.sector, self.masters, self.config.known)
 
-    def _together(self, index: Index, found: Found, taken: int) -> tuple[tuple[Step, ...] | None, int]:
-        """The same by many identities that are solved together, `taken` more in each round."""
+    def _searched(self, index: Index, found: Found, config: SearchConfig) -> tuple[tuple[Step, ...] | None, int]:
+        """Steps that lower an integral, None if none were found; and how many were looked at."""
         pool, used, limit = Pool(found), set(found.steps), level(index)
-        while len(pool.steps) + taken <= self.config.together:
+        while True:
             terms = pool.put({index: 1})
-            if (target := self._target(terms, limit)) is None:
-                return pool.behind({index: 1}), len(used) - len(found.steps)
-            state = State(found.sector, terms, pool.rows, target, frozenset(used))
+            open_ = [i for i in terms if i not in self.masters]
+            looked = len(used) - len(found.steps)
+            if not any(level(i) >= limit for i in open_):
+                return pool.behind({index: 1}), looked
+            if len(pool.steps) + config.taken > config.most:
+                return None, looked
+            state = State(found.sector, terms, pool.rows, max(open_, key=heavy), frozenset(used))
             new = 0
-            for step, _ in self._ranked([state], self.config.ranked)[0]:
+            for step in self._ranked(state, config.ranked):
                 used.add(step)
                 new += pool.add(step)
-                if new == taken:
+                if new == config.taken:
                     break
             if not new:
-                break
-        return None, len(used) - len(found.steps)
+                return None, looked
 
-    def _searched(self, index: Index, found: Found, beam: int) -> tuple[tuple[Step, ...] | None, int]:
-        """Steps that lower an integral, None if none were found; and how many states were looked at."""
-        limit, looked = level(index), 0
-        terms = substitute({index: 1}, found.inside, self.prime)
-        if (target := self._target(terms, limit)) is None:
-            return (), 0
-        front = [_Place(State(found.sector, terms, found.inside, target, found.steps), (), 0.0)]
-        for _ in range(self.config.depth):
-            ahead: dict[frozenset[Index], tuple[_Move, Index]] = {}
-            ranked = self._ranked([p.state for p in front], VAIN * self.config.tried)
-            for move in (m for place, best in zip(front, ranked, strict=True) for m in self._moves(place, best)):
-                looked += 1
-                if (target := self._target(move.terms, limit)) is None:
-                    return (*move.place.way, move.step), looked
-                key = frozenset(move.terms)
-                if key not in ahead or ahead[key][0].chance < move.chance:
-                    ahead[key] = move, target
-            best = sorted(ahead.values(), key=lambda m: -m[0].chance)[:beam]
-            front = [move.place_after(target) for move, target in best]
-            if not front:
-                break
-        return None, looked
-
-    def _target(self, terms: Row, limit: tuple[int, int]) -> Index | None:
-        """The most complex integral that is no master; None if all of these are below the level that is asked for."""
-        open_ = [i for i in terms if i not in self.masters]
-        return max(open_, key=heavy) if any(level(i) >= limit for i in open_) else None
-
-    def _moves(self, place: _Place, ranked: Sequence[tuple[Step, float]]) -> Iterator[_Move]:
-        """The most probable steps whose identities hold the target."""
-        left = self.config.tried
-        for step, chance in ranked:
-            if left and (found := place.state.found(step)) is not None:
-                left -= 1
-                yield _Move(place, step, place.chance + chance, found, place.state.put(found))
-
-    def _ranked(self, states: Sequence[State], most: int) -> list[list[tuple[Step, float]]]:
-        """The most probable steps of each state, with the logarithms of their chances."""
-        choices = [options(s, self.config.ranked) for s in states]
-        chances = self.model.predict(batch_of(states, choices, of=self.model.schema), ("step",))["step"].numpy()
-        out, at = [], 0
-        for o in choices:
-            here = chances[at : at + len(o)]
-            best = np.argsort(-here, kind="stable")[:most]
-            logarithms = np.log(here[best].clip(1e-9)).tolist()
-            out.append([(o.step(int(i)), x) for i, x in zip(best, logarithms, strict=True)])
-            at += len(o)
-        return out
+    def _ranked(self, state: State, most: int) -> Iterator[Step]:
+        """The steps of a state, the most probable first."""
+        choices = options(state, most)
+        chances = self.model.predict(batch_of([state], [choices], of=self.model.schema), ("step",))["step"].numpy()
+        return (choices.step(int(i)) for i in np.argsort(-chances, kind="stable"))

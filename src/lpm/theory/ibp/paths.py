@@ -76,23 +76,13 @@ class State:
     target: Index
     used: frozenset[Step] = frozenset()
 
-    def found(self, step: Step) -> Row | None:
-        """What the target equals by a step; None if its identity does not hold the target after all."""
-        row = substitute(self.sector.row(step), self.solved, self.sector.prime)
-        return solve(row, self.target, self.sector.prime) if self.target in row else None
-
-    def put(self, found: Row) -> Row:
-        """The terms with what the target equals in its place."""
-        return substitute(self.terms, {self.target: found}, self.sector.prime)
-
-    def kept(self, found: Row) -> dict[Index, Row]:
-        """Solved integrals, the target among them, with what the target equals in its place."""
-        return eliminated(self.solved, self.target, found, self.sector.prime)
-
     def take(self, step: Step) -> tuple[Row, dict[Index, Row]] | None:
         """Terms and solved integrals after a step; None if its identity does not hold the target after all."""
-        found = self.found(step)
-        return None if found is None else (self.put(found), self.kept(found))
+        p, row = self.sector.prime, substitute(self.sector.row(step), self.solved, self.sector.prime)
+        if self.target not in row:
+            return None
+        found = solve(row, self.target, p)
+        return substitute(self.terms, {self.target: found}, p), eliminated(self.solved, self.target, found, p)
 
 
 Way = list[tuple[State, tuple[Step, ...]]]
