@@ -426,6 +426,7 @@ def test_dilogarithms(start: Start) -> None:
     assert first[:3] == ["published mix", "8", "8"]
     assert len(deeper) == 3
     assert first[3]["low"] < first[3]["value"] == 1.0
+    assert [row[1:3] for row in record["tables"][1]["rows"]] == [["equal", "10"], ["not equal", "0"]]
 
 
 def test_spinors(start: Start) -> None:
