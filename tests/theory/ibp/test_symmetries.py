@@ -91,6 +91,14 @@ def test_a_sector_is_reduced_to_its_image() -> None:
     assert any("→" in name for name, _, _ in found.proof)
 
 
+def test_more_identities_are_tried_for_what_is_left_over() -> None:
+    """Two small systems leave the dotted banana as it is; it is no master."""
+    target = (2, 1, 1, 1, 0, 0, 0, 0, 0)
+    found = reduce_at(BANANA, {target: Fraction(1)}, {"d": 41, "s": 5, "m": 3}, P)
+    assert found.settled
+    assert target not in found.terms
+
+
 def test_three_loops() -> None:
     """The massless banana of any powers is a ratio of Gamma functions: one bubble within the other."""
     family = replace(BANANA, name="massless", masses=())

@@ -129,11 +129,17 @@ def reduce_at(
             raise ValueError(f"family {family.name}: {error}; choose another point or prime") from None
         result = reducer.reduce(values)
         settled = before == set(result)
-        if settled:
+        # What was asked for and is left over may be a master, or may need more identities: then these are tried.
+        if settled and not any(i in values and not _corner(i) for i in result):
             break
         before = set(result)
     proof = reducer.certify(values, result)
     return Reduction(result, tuple(proof), seeds, reducer.equations, settled)
+
+
+def _corner(index: Index) -> bool:
+    """Whether an integral is the simplest of its sector."""
+    return all(a in (0, 1) for a in index)
 
 
 def reduce_over(
