@@ -85,8 +85,10 @@ def judge(count: int) -> list[tuple[Cell, ...]]:
         taken, spent = 0, 0.0
         for i in range(count):
             simple, e = example(*MIX[i % len(MIX)], rng)
+            while not len(e):  # all has cancelled: there is nothing to judge
+                simple, e = example(*MIX[i % len(MIX)], rng)
             if kind == "not equal":
-                argument, _ = (simple.terms or e.terms)[0]
+                argument, _ = e.terms[0]
                 simple = Dilogs.of([*simple.terms, (argument, Fraction(int(rng.integers(1, 99)), 7))])
             begun = time.process_time()
             taken += equal(simple, e)
