@@ -30,8 +30,12 @@ def test_a_file_and_exact_functions(tmp_path: Path) -> None:
     (tmp_path / "sum.txt").write_text("I[2,1,1,1]\n")
     out = lpm("ibp", str(tmp_path / "sum.txt"), "--family", "box", "--point", "s=1,t=3", "--keep", "d")
     assert out.stdout.splitlines()[:2] == [
-        "I[1,1,1,1] * -d + 5", "I[0,1,0,1] * (4/9*d^2 - 32/9*d + 20/3)/(d - 6)"
+        "I[1,1,1,1] * (-d + 5)", "I[0,1,0,1] * ((4/9*d^2 - 32/9*d + 20/3)/(d - 6))"
     ]  # fmt: skip
+    two = lpm("ibp", "I[2,1,1,1]", "--family", "box", "--point", "s=1", "--keep", "d,t", "--json")
+    found = json.loads(two.stdout)
+    assert found["variable"] == "d,t"
+    assert found["terms"]["1,1,1,1"] == "-d + 5"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,10 @@ def test_a_file_and_exact_functions(tmp_path: Path) -> None:
     [
         (("ibp", "I[2,0,2"), "column 1: expected an integral such as 3*I[1,0,2], got 'I[2,0,2'"),
         (("ibp", "I[1,0,0,0,0,0,0] I[1,0,0,0,0,0,0]"), "column 18: expected a sign and an integral"),
+        (
+            ("ibp", "I[1,1,1,1]", "--family", "box", "--keep", "d,s,t"),
+            "--keep d,s,t: expected one symbol or two, got 3",
+        ),
         (("ibp", "I[1,2]"), "column 3: I[1,2]: family trianglebox has 7 indices, got 2"),
         (("ibp", "I[1,x,2]"), "column 3: expected whole numbers, got '1,x,2'"),
         (("ibp", "I[1,1,1,1,1,1,1]"), "numerators: never positive"),

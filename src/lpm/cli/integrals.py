@@ -28,7 +28,7 @@ class How:
         family: Name or file of the family.
         point: Values, as text.
         prime: The modulus.
-        keep: Symbol of which coefficients are functions, or nothing.
+        keep: Symbol of which coefficients are functions, or two by a comma, or nothing.
         method: One of `METHODS`.
         memory: GiB for elimination.
         policy: What ranks the steps of a learned reduction.
@@ -73,7 +73,7 @@ def reduce_integrals(text: str, how: How, form: Form) -> None:
     if how.method not in METHODS:
         raise ValueError(f"unknown method {how.method!r}; there are: {', '.join(METHODS)}")
     from lpm.theory.ibp.family import read_family
-    from lpm.theory.ibp.reduce import read_terms, reduce_at, reduce_over
+    from lpm.theory.ibp.reduce import read_terms, reduce_at, reduce_over, reduce_over_two
 
     family = read_family(how.family)
     terms = read_terms(text, family)
@@ -83,8 +83,14 @@ def reduce_integrals(text: str, how: How, form: Form) -> None:
         return
     try:
         if how.keep:
-            found = reduce_over(family, terms, values, how.keep, memory=room, symmetric=how.symmetric)
-            _print_functions({",".join(map(str, i)): f.text(how.keep) for i, f in found.items()}, how.keep, form.json)
+            kept = tuple(_kept(how.keep))
+            if len(kept) == 2:
+                two = reduce_over_two(family, terms, values, kept, memory=room, symmetric=how.symmetric)
+                texts = {i: f.text(*kept) for i, f in two.items()}
+            else:
+                one = reduce_over(family, terms, values, kept[0], memory=room, symmetric=how.symmetric)
+                texts = {i: f.text(kept[0]) for i, f in one.items()}
+            _print_functions({",".join(map(str, i)): text for i, text in texts.items()}, how.keep, form.json)
         else:
             done = reduce_at(family, terms, values, how.prime, memory=room, symmetric=how.symmetric)
             _print(done, family, how.prime, form)
@@ -136,6 +142,18 @@ def _print_learned(found: dict[Index, int], told: dict[str, Any], family: Family
     )
 
 
+def _kept(text: str) -> list[str]:
+    """Symbols of which coefficients are functions.
+
+    Raises:
+        ValueError: If there are more than two.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if len(names) > 2:
+        raise ValueError(f"--keep {text}: expected one symbol or two, got {len(names)}; give values of the others")
+    return names
+
+
 def _point(text: str, family: Family, keep: str) -> dict[str, int]:
     """Values of all symbols but the one that is kept."""
     values: dict[str, int] = {}
@@ -148,7 +166,7 @@ def _point(text: str, family: Family, keep: str) -> dict[str, int]:
     if unknown := [n for n in values if n not in family.symbols]:
         raise ValueError(f"--point: family {family.name} has no {', '.join(unknown)}; its symbols are "
                          f"{', '.join(family.symbols)}")  # fmt: skip
-    if missing := [s for s in family.symbols if s not in values and s != keep]:
+    if missing := [s for s in family.symbols if s not in values and s not in _kept(keep)]:
         raise ValueError(f"--point: no value for {', '.join(missing)}; give {','.join(f'{m}=…' for m in missing)}")
     return values
 
@@ -190,5 +208,5 @@ def _print_functions(terms: dict[str, str], keep: str, as_json: bool) -> None:
         typer.echo(json.dumps({"terms": terms, "certified": True, "variable": keep}))
         return
     for index, text in terms.items():
-        typer.echo(f"I[{index}] * {text}")
+        typer.echo(f"I[{index}] * ({text})")
     typer.echo("exact fractions, found modulo 63-bit primes and checked at another point and prime")

@@ -26,7 +26,9 @@ def unscramble(
     family: Annotated[str, typer.Option(help="Family of integrals: a name, or a JSON file.")] = "trianglebox",
     point: Annotated[str, typer.Option(help="Values: d=41,m1=1,m2=31,m3=47.")] = "",
     prime: Annotated[int, typer.Option(help="Reduce modulo this prime; below 2^63.")] = 2**31 - 1,
-    keep: Annotated[str, typer.Option(help="Find coefficients as functions of this symbol, as exact fractions.")] = "",
+    keep: Annotated[
+        str, typer.Option(help="Find coefficients as exact functions of this symbol, or of two: d,s.")
+    ] = "",
     symmetries: Annotated[
         bool, typer.Option("--symmetries", help="Take integrals that a change of momenta makes equal for one.")
     ] = False,

@@ -118,7 +118,7 @@ def adapted(
     """
     run = flow(size, data, valid)
     if dataset == "boxes":
-        patches = _alike(BOX, dataset, 1e-6)
+        patches = _alike(BOX, dataset, 1e-5)
     else:
         known = patches_of(dataset)
         patches = _alike(known.geometry, dataset, known.threshold)

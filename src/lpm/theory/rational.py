@@ -18,7 +18,7 @@ from typing import Any
 from lpm.theory.modular import PRIMES, join, reconstruct, residue
 from lpm.theory.ratio import polynomial_text
 
-__all__ = ["RationalFunction", "rational_functions"]
+__all__ = ["RationalFunction", "modulo", "rational_functions"]
 
 Sample = Callable[[int, int], Mapping[Any, int]]
 """(x, prime) to {key: residue}; a key that is missing has the value 0."""
@@ -85,7 +85,7 @@ def rational_functions(
         >>> f.text("x")
         '(1/2*x + 1/2)/(x - 3/2)'
     """
-    first = _modulo(sample, primes[0], most, begin)
+    first = modulo(sample, primes[0], most, begin)
     shapes = {key: (len(n), len(d)) for key, (n, d) in first.items()}
     found = [first]
     for used in range(1, len(primes) + 1):
@@ -94,7 +94,7 @@ def rational_functions(
             return {k: f for k, f in made.items() if f is not None and f.numerator}
         if used < len(primes):
             points = max((n + d for n, d in shapes.values()), default=0) + 1
-            more = _modulo(sample, primes[used], most, begin, points)
+            more = modulo(sample, primes[used], most, begin, points)
             if {key: (len(n), len(d)) for key, (n, d) in more.items()} != shapes:
                 raise ValueError(f"modulo {primes[used]} the functions have another form; leave this prime out")
             found.append(more)
@@ -112,15 +112,33 @@ def _agrees(made: Mapping[Hashable, RationalFunction | None], sample: Sample, pr
     raise AssertionError
 
 
-def _modulo(
+def modulo(
     sample: Sample, prime: int, most: int, begin: int, points: int = 4
 ) -> dict[Hashable, tuple[list[int], list[int]]]:
-    """Numerators and denominators modulo one prime."""
+    """Numerators and denominators modulo one prime, coefficients from the constant one upwards.
+
+    Args:
+        sample: As for `rational_functions`.
+        prime: The modulus.
+        most: Most points.
+        begin: The first point.
+        points: How many to begin with.
+
+    Raises:
+        ValueError: If so many points do not determine the functions.
+        ZeroDivisionError: If more points than these are poles.
+
+    Example:
+        >>> modulo(lambda x, p: {"f": (x + 1) * pow(2 * x - 3, -1, p) % p}, 1009, 20, 7)
+        {'f': ([505, 505], [503, 1])}
+    """
     taken: list[tuple[int, Mapping[Any, int]]] = []
     for x in count(begin):
         try:
             taken.append((x, sample(x, prime)))
         except ZeroDivisionError:
+            if x - begin - len(taken) > most:
+                raise
             continue
         if len(taken) > points:
             made = _interpolated(taken, prime)

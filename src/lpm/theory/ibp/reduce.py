@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from lpm.theory.bivariate import BivariateFunction, bivariate_functions
 from lpm.theory.ibp.family import Family, Index
 from lpm.theory.ibp.identities import Point
 from lpm.theory.ibp.laporta import Reducer, Seeds, Share, seeds_for
@@ -14,7 +15,7 @@ from lpm.theory.ibp.sectors import live_sectors, sector_of
 from lpm.theory.modular import residue
 from lpm.theory.rational import RationalFunction, rational_functions
 
-__all__ = ["Reduction", "read_terms", "reduce_at", "reduce_over"]
+__all__ = ["Reduction", "read_terms", "reduce_at", "reduce_over", "reduce_over_two"]
 
 _INTEGRAL = re.compile(r"\s*(?P<sign>[+-]?)\s*(?:(?P<high>\d+)(?:/(?P<low>\d+))?\s*\*?\s*)?I\[(?P<index>[^\]]*)\]")
 TRIES = 4
@@ -170,21 +171,68 @@ def reduce_over(
         >>> {show(i): f.text("d") for i, f in found.items()}
         {'I[1,1,1,1]': '-d + 5', 'I[0,1,0,1]': '(4/9*d^2 - 32/9*d + 20/3)/(d - 6)'}
     """
-    if symbol not in family.symbols or symbol in point:
-        others = ", ".join(s for s in family.symbols if s not in point)
-        raise ValueError(
-            f"{symbol}: expected a symbol of family {family.name} without a value, out of {others or 'none'}"
-        )
+    sample = _sampler(family, terms, point, (symbol,), memory, symmetric)
+    found = rational_functions(lambda x, prime: sample((x,), prime))
+    return {i: f for i, f in found.items() if isinstance(i, tuple)}
+
+
+def reduce_over_two(
+    family: Family,
+    terms: Mapping[Index, Fraction],
+    point: Point,
+    symbols: tuple[str, str],
+    *,
+    memory: int = 2**34,
+    symmetric: bool = False,
+) -> dict[Index, BivariateFunction]:
+    """Coefficients as exact rational functions of two symbols: the dimension and a ratio of kinematics, say.
+
+    Args:
+        family: The family.
+        terms: {integral: coefficient}.
+        point: Values of all other symbols.
+        symbols: `d`, or some of the kinematics.
+        memory: Most bytes for what elimination finds.
+        symmetric: Whether integrals that are equal by a change of momenta are one.
+
+    Raises:
+        ValueError: If a symbol has no value, or the functions are too large to be found.
+
+    Example:
+        >>> from lpm.theory.ibp.family import read_family, show
+        >>> found = reduce_over_two(read_family("box"), {(2, 1, 1, 1): Fraction(1)}, dict(s=1), ("d", "t"))
+        >>> found[1, 1, 1, 1].text("d", "t")
+        '-d + 5'
+    """
+    sample = _sampler(family, terms, point, symbols, memory, symmetric)
+    found = bivariate_functions(lambda x, y, prime: sample((x, y), prime))
+    return {i: f for i, f in found.items() if isinstance(i, tuple)}
+
+
+def _sampler(
+    family: Family,
+    terms: Mapping[Index, Fraction],
+    point: Point,
+    symbols: tuple[str, ...],
+    memory: int,
+    symmetric: bool,
+) -> Callable[[tuple[int, ...], int], dict[Index, int]]:
+    """What the sum reduces to at values of some symbols, modulo a prime."""
+    for i, symbol in enumerate(symbols):
+        if symbol not in family.symbols or symbol in point or symbol in symbols[:i]:
+            others = ", ".join(s for s in family.symbols if s not in point)
+            raise ValueError(
+                f"{symbol}: expected a symbol of family {family.name} without a value, out of {others or 'none'}"
+            )
     seeds: list[Seeds] = []
 
-    def sample(x: int, prime: int) -> dict[Index, int]:
+    def sample(at: tuple[int, ...], prime: int) -> dict[Index, int]:
         values = {i: residue(c, prime) for i, c in terms.items()}
-        here = {**point, symbol: x}
+        here = {**point, **dict(zip(symbols, at, strict=True))}
         if not seeds:  # what is enough at one point is enough at others
             seeds.append(reduce_at(family, terms, here, prime, memory=memory, symmetric=symmetric).seeds)
         if not seeds[0].sectors:
             return {}
         return Reducer(family, here, prime, seeds[0], memory, symmetric=symmetric).reduce(values)
 
-    found = rational_functions(sample)
-    return {i: f for i, f in found.items() if isinstance(i, tuple)}
+    return sample
