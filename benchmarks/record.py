@@ -81,8 +81,13 @@ class Record:
     environment: dict[str, Any] = field(default_factory=environment)
     start: float = field(default_factory=time.perf_counter)
 
-    def read(self, path: str | Path, paths: Sequence[str] = (*KINEMATICS, "jet.label"), most: int = 0) -> Batch:
-        """Jets of a file or folder (all of them, or the first of each file), noted among the data."""
+    def read(
+        self, path: str | Path, paths: Sequence[str] = (*KINEMATICS, "jet.label"), most: int = 0, of: str = "particle"
+    ) -> Batch:
+        """Jets of a file or folder (all of them, or the first of each file), noted among the data.
+
+        Jets without a particle are left out; or events of another kind, without a row of the collection `of`.
+        """
         parts, hashes = [], []
         for file in find_files(locate(path)):
             hashes.append(hash_file(file))
@@ -91,9 +96,10 @@ class Record:
                 count = min(len(reader), most or len(reader))
                 parts += [b.select(kept) for b in reader.batches(0, count)]
         batch = Batch.cat(parts)
-        batch = batch[batch.collections["particle"].lengths > 0]
+        batch = batch[batch.collections[of].lengths > 0]
         whole = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-        self.data.append({"name": short(path), "sha256": whole, "jets": len(batch)})
+        kind = {} if of == "particle" else {"events": "events"}
+        self.data.append({"name": short(path), "sha256": whole, "jets": len(batch), **kind})
         return batch
 
     def drawn(self, batch: Batch, what: str = "") -> Batch:
@@ -103,19 +109,24 @@ class Record:
         self.data.append({"name": name, "sha256": whole, "jets": len(batch)})
         return batch
 
+    @property
+    def path(self) -> Path | None:
+        """Where it is kept; None for a trial."""
+        folder = self.options.out or (None if self.options.quick else RESULTS)
+        return folder / f"{Path(sys.argv[0]).stem}.json" if folder else None
+
     def save(self) -> None:
         """Print the tables; write the record unless this was only a trial."""
         print("\n\n".join([*(t.markdown() for t in self.tables), *self.notes]))
-        name, folder = Path(sys.argv[0]).stem, self.options.out or (None if self.options.quick else RESULTS)
-        if folder is None:
+        if self.path is None:
             return
         content = {
-            "name": name, "claim": self.claim, "command": command(), "quick": self.options.quick,
+            "name": self.path.stem, "claim": self.claim, "command": command(), "quick": self.options.quick,
             "date": datetime.now(UTC).date().isoformat(), "seconds": round(time.perf_counter() - self.start, 1),
             "seeds": list(range(getattr(self.options, "seeds", 1))), "data": self.data, "notes": self.notes,
             "tables": [t.to_json() for t in self.tables], **self.more, **self.environment,
         }  # fmt: skip
-        with atomic_file(folder / f"{name}.json") as path:
+        with atomic_file(self.path) as path:
             path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -26,6 +26,8 @@ RESULTS_OF = {
     "public_taggers": "Taggers on public samples",
     "taggers": "Ten classes, every body",
     "fine_taggers": "Fine classes and masses",
+    "jet_origin": "Jet origin",
+    "four_tops": "Four tops",
     "label_efficiency": "What pre-training is worth",
     "generation": "Generated jets",
     "tokenizers": "Tokenizers",

@@ -20,21 +20,19 @@ data and budget stay the same. `--anew` makes those asked for once more.
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import math
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from record import RESULTS, Cell, Record, Table, mean, options_of
+from parts import Parts, again
+from record import Cell, Record, Table, mean, options_of
 from torch import Tensor, nn
 
 from lpm.data.batch import Batch
@@ -229,12 +227,12 @@ def size_of(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def result(body: str, seed: int, found: Found, test: Batch) -> dict[str, Any]:
+def result(found: Found, test: Batch, seed: int) -> dict[str, Any]:
     """What is kept of one training."""
     labels = class_index(test, "jet.label", JETCLASS, {})
     metrics = multiclass_metrics(found.scores.double().numpy(), labels.numpy(), JETCLASS, seed=seed, samples=20)
     values = {n: m.value if math.isfinite(m.value) else None for n, m in metrics.items()}
-    return {"body": body, "seed": seed, "seconds": found.seconds, "parameters": found.parameters, **values}
+    return {"seconds": found.seconds, "parameters": found.parameters, **values}
 
 
 def table(results: list[dict[str, Any]]) -> list[Table]:
@@ -262,20 +260,6 @@ def cell(mine: list[dict[str, Any]], name: str) -> Cell:
     return mean(values) if len(values) > 1 else f"{values[0]:.4g}" if values else "—"
 
 
-def before(o: argparse.Namespace, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Results of the record that lies there, if it is of the same settings."""
-    folder = o.out or (None if o.quick else RESULTS)
-    path = folder / "taggers.json" if folder else None
-    if path is None or not path.is_file():
-        return []
-    old = json.loads(path.read_text(encoding="utf-8"))
-    if old.get("settings") != settings:
-        if not o.anew:
-            sys.exit(f"{path}: holds results of {old.get('settings')}; use the same options, another --out, or --anew")
-        return []
-    return list(old["results"])
-
-
 def main() -> None:
     """Train what is asked for and not there, and record."""
     parser = options_of(__doc__ or "", seeds=3)
@@ -292,7 +276,7 @@ def main() -> None:
     parser.add_argument("--base-size", type=int, default=3, help="its dial")
     rows = ",".join(n for n in ROWS if n != "lgatr")
     parser.add_argument("--only", default=rows, help=f"rows by commas, out of {', '.join(ROWS)}")
-    parser.add_argument("--anew", action="store_true", help="make again what the record has")
+    again(parser)
     o = parser.parse_args()
     if o.quick:
         o.jets, o.most, o.steps, o.batch, o.seeds = 200, 400, 2, 16, 2
@@ -315,31 +299,21 @@ def fill(record: Record, o: argparse.Namespace) -> None:
         "data": record.data[0]["sha256"], "jets": o.jets, "test": len(test), "steps": o.steps, "batch": o.batch,
         "lr": o.lr, "inputs": o.inputs, "size": o.size,
     }  # fmt: skip
-    results = before(o, settings)
     lengths = jets.collections["particle"].lengths.float()
     record.notes = [
         f"{o.jets:,} jets to train on, {len(test):,} to test, {float(lengths.mean()):.1f} particles in the mean; "
         f"{o.steps:,} steps of {o.batch} jets, AdamW with {o.lr:g}; inputs: {o.inputs}.",
         f"Threads of torch: {torch.get_num_threads()}. weaver-core 0.5.3, padded to the longest jet of each batch.",
     ]
-    for body in o.only.split(","):
-        for seed in range(o.seeds):
-            done = [r for r in results if (r["body"], r["seed"]) == (body, seed)]
-            if done and not o.anew:
-                continue
-            results = [r for r in results if r not in done]
-            results.append(result(body, seed, one(body, seed, o, train, test), test))
-            print({n: results[-1][n] for n in ("body", "seed", "accuracy", "auc", "seconds")}, flush=True)
-            keep(record, settings, results, quietly=True)
-    keep(record, settings, results)
 
+    def tables(results: list[dict[str, Any]]) -> None:
+        record.tables = table(results)
 
-def keep(record: Record, settings: dict[str, Any], results: list[dict[str, Any]], quietly: bool = False) -> None:
-    """Write the record of what there is so far."""
-    record.tables = table(results)
-    record.more = {"settings": settings, "results": results}
-    with redirect_stdout(io.StringIO() if quietly else sys.stdout):
-        record.save()
+    def make(body: str, seed: int) -> dict[str, Any]:
+        return result(one(body, seed, o, train, test), test, seed)
+
+    wanted = [(body, seed) for body in o.only.split(",") for seed in range(o.seeds)]
+    Parts(record, settings, ("body", "seed"), tables).make(wanted, make)
 
 
 def one(body: str, seed: int, o: argparse.Namespace, train: Batch, test: Batch) -> Found:

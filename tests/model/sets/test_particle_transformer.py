@@ -14,6 +14,7 @@ from lpm.model.adapt import adapt, merge
 from lpm.model.heads import ClassifyConfig, NextTokenConfig, RegressConfig, UnmaskConfig
 from lpm.model.layers import Dropout
 from lpm.model.model import ConditionConfig, Model, ModelConfig
+from lpm.model.pair_terms import PairTermsConfig
 from lpm.model.pairs import PairBiasConfig
 from lpm.model.sets.buckets import Bucket
 from lpm.model.sets.interactions import Interactions, squares, triangles
@@ -180,6 +181,11 @@ def test_what_it_cannot_see_is_refused(change: dict[str, object], message: str, 
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="not a multiple of heads"):
         ParticleTransformerConfig(width=20, heads=8)
+
+
+def test_pairs_must_be_described_by_something() -> None:
+    with pytest.raises(ValueError, match="needs terms of pairs"):
+        ParticleTransformerConfig(physics=PairTermsConfig(terms=()))
 
 
 def test_missing_momenta_are_named(toy_jets: Jets) -> None:

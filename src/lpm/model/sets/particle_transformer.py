@@ -49,7 +49,7 @@ class ParticleTransformerConfig(SetConfig):
         physics: What a pair of particles is described by.
 
     Raises:
-        ValueError: If the heads do not divide the width.
+        ValueError: If the heads do not divide the width, or a pair is described by nothing.
     """
 
     width: int = 128
@@ -65,6 +65,8 @@ class ParticleTransformerConfig(SetConfig):
         super().__post_init__()
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}; choose one that is")
+        if not self.physics.terms:
+            raise ValueError("a Particle Transformer needs terms of pairs, got none; take the plain body for no pairs")
 
     @property
     def size(self) -> int:

@@ -18,7 +18,7 @@ from lpm.sim.pair import SCHEMA
 
 pytest.importorskip("pyhf", reason="needs the stats extra")
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 def jets(path: Path, n: int) -> Path:

@@ -1,0 +1,91 @@
+"""Benchmarks of detectors: particle identification, calorimeters, flash simulation, taus."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from quick import Start
+
+
+def test_pid(start: Start) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    record = start("pid")
+    f1, beside, fewer = record["tables"]
+    assert f1["columns"] == ["method", "e", "mu", "pi", "K", "p", "mean", "seconds"]
+    assert [row[0] for row in f1["rows"]] == [row[0] for row in fewer["rows"]]
+    assert len(beside["rows"]) == 5
+    by_name = {row[0]: row for row in f1["rows"]}
+    # Without learning, deviations tell protons even from this few tracks; five steps of training do not.
+    assert by_name["nσ with priors"][5]["value"] > max(0.8, by_name["mean imputation"][5]["value"])
+    priors = {row[0]: row for row in fewer["rows"]}["nσ with priors"]
+    assert priors[1]["value"] == pytest.approx(by_name["nσ with priors"][6]["value"], abs=1e-9)
+    assert priors[1]["value"] > priors[-1]["value"] + 0.2
+
+
+@pytest.mark.slow
+def test_flash(start: Start) -> None:
+    pytest.importorskip("pythia8mc", reason="needs the sim extra")
+    record = start("flash", "--seeds", "1")
+    tracks, clusters, masses, likelihoods, speed = record["tables"]
+    assert tracks["columns"][:3] == ["observable", "all", "e"]
+    assert {"outcome", "dp", "rich_K", "ep"} <= {row[0] for row in tracks["rows"]}
+    assert {"clusters a photon", "energy", "mass"} <= {row[0] for row in clusters["rows"]}
+    assert [row[1] for row in masses["rows"]] == ["detailed", "flash"] * 2
+    assert len(likelihoods["rows"]) == 16
+    # Sixty steps teach little, and yet it is faster.
+    assert min(row[3]["value"] for row in speed["rows"]) > 1
+
+
+def test_transfer(start: Start) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    record = start("transfer")
+    found, back = record["tables"]
+    assert [row[0] for row in found["rows"]][::4] == ["simulation alone", "labelled data (best)"]
+    assert [row[0] for row in back["rows"]] == ["adversarial", "reweighted", "transported"]
+    assert all(0 <= row[-1]["value"] <= 1 for row in found["rows"])
+
+
+def test_calorimeter_judge(start: Start) -> None:
+    judged, speed, made = start("calorimeter_judge")["tables"]
+    assert [row[0] for row in judged["rows"]] == ["equal", "1% too much energy", "half of the sway"]
+    assert [row[0] for row in speed["rows"]] == ["features", "separation", "FPD", "KPD"]  # both sides agree
+    assert [row[0] for row in made["rows"]] == ["1-photons", "1-pions", "2", "3"]
+
+
+@pytest.mark.slow
+def test_shower_generators(start: Start, tmp_path: Path) -> None:
+    words = ("--seeds", "1", "--only")
+    first = start("shower_generators", *words, "simulation,autoencoder", "--runs", tmp_path / "runs")["results"]
+    lines = (tmp_path / "shower_generators.jsonl").read_text(encoding="utf-8")
+    assert [json.loads(line)["name"] for line in lines.splitlines()] == ["simulation", "autoencoder"]
+    record = start("shower_generators", *words, "autoencoder", "--runs", tmp_path / "runs")
+    judged, timed, published = record["tables"]
+    assert (tmp_path / "shower_generators.jsonl").read_text(encoding="utf-8") == lines  # what was there is kept
+    assert [row[0] for row in judged["rows"]] == ["simulation", "variational autoencoder"]
+    assert judged["rows"][0][5]["value"] == first[0]["high"][0]
+    assert [row[0] for row in timed["rows"]] == ["variational autoencoder"]
+    assert published["rows"][0][0] == "GEANT4"
+    spent = json.loads((tmp_path / "runs" / "autoencoder-1-0" / "seconds.json").read_text(encoding="utf-8"))
+    assert spent == record["results"][1]["seconds"] > 0
+    assert first[0]["command"] in record["notes"][-1]
+    assert first[0]["command"] != record["command"]
+
+
+def test_new_geometry(start: Start, shared_data: Path) -> None:
+    record = start("new_geometry", "--boxes", shared_data / "calorimeter" / "geant4_em_showers_1000.root")
+    (table,) = record["tables"]
+    assert [row[:2] for row in table["rows"]] == [
+        ["showers of the training", "400"], ["from nothing", "20"], ["fine-tuned", "20"]
+    ]  # fmt: skip
+    floor, nothing, tuned = (row[3]["value"] for row in table["rows"])
+    assert floor < min(nothing, tuned)
+
+
+@pytest.mark.slow
+def test_tau(start: Start) -> None:
+    pytest.importorskip("pythia8mc", reason="needs the sim extra")
+    _, found, back = start("tau")["tables"]
+    assert [row[0] for row in found["rows"]][::4] == ["simulation alone", "labelled data (best)"]
+    assert [row[0] for row in back["rows"]] == ["adversarial", "reweighted", "transported"]
