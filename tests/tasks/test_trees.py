@@ -54,6 +54,14 @@ def test_trees_learn_and_no_truth_is_asked(toy_jets: Jets) -> None:
     assert torch.equal(scores, again)
 
 
+def test_a_feature_that_no_event_has_is_left_out() -> None:
+    x = torch.randn(100, generator=torch.Generator().manual_seed(0))
+    features = {"never": torch.full((100,), torch.nan), "x": x}
+    trees = Trees(CONFIG).fit(features, (x > 0).long())
+    assert trees.names == ("x",)
+    assert trees.predict({"x": x}).argmax(1).tolist() == (x > 0).tolist()
+
+
 def test_events_are_described_by_kind() -> None:
     kinds = torch.tensor([0.0, 1, 1, 2, 7])
     n = torch.ones(5)

@@ -146,7 +146,7 @@ class Trees:
         """Train, in place.
 
         Args:
-            features: {name: (B,)}; NaN where something is not measured.
+            features: {name: (B,)}; NaN where something is not measured. What is nowhere measured is left out.
             labels: (B,) classes; events of class -1 are left out.
             seed: Of the held-out tenth and of the bins.
 
@@ -161,7 +161,8 @@ class Trees:
         absent = [n for i, n in enumerate(self.config.classes) if not bool((labels == i).any())]
         if absent:
             raise ValueError(f"no event of class {absent[0]} to train on; name the classes that the data have")
-        c, self.names = self.config, tuple(features)
+        # A feature that no event has says nothing, and the bins of scikit-learn fail on it.
+        c, self.names = self.config, tuple(n for n, x in features.items() if bool(x[known].isfinite().any()))
         self.model = HistGradientBoostingClassifier(
             max_iter=c.rounds, learning_rate=c.rate, max_leaf_nodes=c.leaves, random_state=seed,
             early_stopping=bool(known.sum() >= 1000), validation_fraction=0.1, l2_regularization=1.0,
