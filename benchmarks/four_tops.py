@@ -214,7 +214,7 @@ def main() -> None:
     settings = {"data": record.data[0]["sha256"], "test": o.test, "steps": o.steps, "batch": o.batch, "lr": o.lr,
                 "muon_lr": o.muon_lr, "size": o.size}  # fmt: skip
     parts = Parts(record, settings, ("row", "seed"), partial(tables, record))
-    wanted = [(row, seed) for row in rows for seed in range(o.seeds)]
+    wanted = [(row, seed) for seed in range(o.seeds) for row in rows]  # stopped early, every row has as many seeds
     parts.make(wanted, lambda row, seed: result(row, seed, o, train, test))
 
 

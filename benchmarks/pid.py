@@ -1,13 +1,16 @@
 """A set of detector signals identifies tracks better than tables with gaps, whichever detectors are missing.
 
-    python benchmarks/pid.py                      # simulated tracks
-    python benchmarks/pid.py --data tracks.npz    # tracks of a file that knows their species
+    python benchmarks/pid.py                             # simulated tracks
+    python benchmarks/pid_tracks.py --data tracks.npz    # tracks of a file that knows their species
 
 Every seed divides the tracks anew into those to train on (60%), to choose with (10%) and to measure with (30%), and all
 methods get the same. Each track to train on is given twice, as it is and with every measurement dropped with
 probability one half, so that all methods meet all patterns of detectors. A species is selected where its score is above
 a threshold, that at which F1 is largest on the tracks to choose with. The tracks to measure with are as they are; for
 the last table, measurements of these and of those to choose with are dropped at random.
+
+Each result is kept in the record by method and seed, and a run adds what is missing: it can be made in pieces, as long
+as data and budget stay the same. `--anew` makes those asked for once more.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from identifiers import METHODS, Array, Scores, Size, scored
+from parts import Parts, again
 from record import Cell, Record, Table, mean, options_of, short
 
 from lpm.data.batch import Batch
@@ -66,7 +70,8 @@ def tracks(record: Record, o: argparse.Namespace) -> tuple[Batch, tuple[str, ...
         species = tuple(s for s in batch.schema.field("track.species").labels
                         if bool((truth_of(batch, (s,)) == 0).any()))  # fmt: skip
         record.notes.append(f"{o.tracks:,} simulated tracks: `lpm.sim.pid.simulate({o.tracks}, 2026, {o.card!r})`.")
-    batch = batch[: o.limit] if o.limit else batch
+    if o.limit:  # a file may have its species in order
+        batch = batch[torch.randperm(len(batch), generator=torch.Generator().manual_seed(0))[: o.limit]]
     return batch, species
 
 
@@ -89,36 +94,48 @@ def in_bins(scores: Array, labels: Array, thresholds: list[float], pt: Array) ->
     return out
 
 
-def measure(
-    batch: Batch, species: tuple[str, ...], names: list[str], seed: int, size: Size
-) -> dict[str, dict[str, Any]]:
-    """F1 by species, in bins, and with fewer and fewer detectors, of every method."""
+def measure(batch: Batch, species: tuple[str, ...], name: str, seed: int, size: Size) -> dict[str, Any]:
+    """F1 by species, in bins, and with fewer and fewer detectors, of one method."""
     train, valid, test = parts(batch, seed)
-    labels = truth_of(test, species).numpy()
-    pt, out = test.field("track.pt").values.numpy(), {}
-    for name in names:
-        start = time.perf_counter()
-        score = METHODS[name](train, valid, species, seed, size)
-        seconds = time.perf_counter() - start
-        thresholds = chosen(scored(score, valid), truth_of(valid, species).numpy())
-        whole_scores = scored(score, test)
-        whole = f1_of(whole_scores, labels, thresholds)
-        out[name] = {
-            "f1": whole, "bins": in_bins(whole_scores, labels, thresholds, pt), "seconds": seconds,
-            "accuracy": float((whole_scores.argmax(1) == labels).mean()),
-            "missing": [with_fewer(score, valid, test, species, f, seed) for f in FRACTIONS],
-        }  # fmt: skip
-        print(f"seed {seed} {name:24s} {seconds:6.1f} s  accuracy {out[name]['accuracy']:.4f}  F1 "
-              + " ".join(f"{s} {v:.4f}" for s, v in zip(species, whole, strict=True)), flush=True)  # fmt: skip
-    return out
+    labels, pt = truth_of(test, species).numpy(), test.field("track.pt").values.numpy()
+    start = time.perf_counter()
+    score = METHODS[name](train, valid, species, seed, size)
+    seconds = time.perf_counter() - start
+    thresholds = chosen(scored(score, valid), truth_of(valid, species).numpy())
+    whole = scored(score, test)
+    return {
+        "f1": f1_of(whole, labels, thresholds), "bins": in_bins(whole, labels, thresholds, pt), "seconds": seconds,
+        "accuracy": float((whole.argmax(1) == labels).mean()),
+        "missing": [with_fewer(score, valid, test, species, f, seed) for f in FRACTIONS],
+    }  # fmt: skip
 
 
-def compared(found: list[dict[str, dict[str, Any]]], species: tuple[str, ...], names: list[str]) -> Table:
-    """F1 of ours and the best other method for each species, and their difference seed by seed."""
+def tables(species: tuple[str, ...], results: list[dict[str, Any]]) -> list[Table]:
+    """F1 of every method, ours beside the best other, and what is left of it with measurements dropped."""
+    found = {n: some for n in METHODS if (some := [r for r in results if r["method"] == n])}
+    rows: list[tuple[Cell, ...]] = [
+        (n, *(mean([r["f1"][i] for r in some]) for i in range(len(species))),
+         mean([float(np.mean(r["f1"])) for r in some]), f"{np.mean([r['seconds'] for r in some]):.0f}")
+        for n, some in found.items()
+    ]  # fmt: skip
+    seeds = max(len(some) for some in found.values())
+    title = f"F1 of each species, mean ± standard error over {seeds} seed{'s' if seeds > 1 else ''}"
+    made = [Table(title, ("method", *species, "mean", "seconds"), rows)]
+    common = sorted(set.intersection(*({r["seed"] for r in some} for some in found.values())))
+    if OURS in found and len(found) > 1 and common:
+        same = {n: [r for s in common for r in some if r["seed"] == s] for n, some in found.items()}
+        made.append(compared(same, species))
+    curve = [(n, *(mean([r["missing"][i] for r in some]) for i in range(len(FRACTIONS)))) for n, some in found.items()]
+    columns = ("method", *(f"{f:.0%} dropped" for f in FRACTIONS))
+    return [*made, Table("Mean F1 with measurements dropped at random", columns, curve)]
+
+
+def compared(found: dict[str, list[dict[str, Any]]], species: tuple[str, ...]) -> Table:
+    """F1 of ours and the best other method for each species, and their difference, of the seeds that all have."""
     rows: list[tuple[Cell, ...]] = []
     for i, s in enumerate(species):
-        values = {n: [f[n]["f1"][i] for f in found] for n in names}
-        best = max((n for n in names if n != OURS), key=lambda n: float(np.mean(values[n])))
+        values = {n: [r["f1"][i] for r in some] for n, some in found.items()}
+        best = max((n for n in found if n != OURS), key=lambda n: float(np.mean(values[n])))
         difference = mean(np.subtract(values[OURS], values[best]).tolist())
         times = "—" if not difference.error > 0 else f"{difference.value / difference.error:.1f}"
         rows.append((s, mean(values[OURS]), best, mean(values[best]), difference, times))
@@ -126,9 +143,14 @@ def compared(found: list[dict[str, dict[str, Any]]], species: tuple[str, ...], n
     return Table("F1 of ours beside the best other method", columns, rows)
 
 
-def main() -> None:
-    """Measure and record."""
-    parser = options_of(__doc__ or "", seeds=3)
+def main(text: str, claim: str) -> None:
+    """Measure and record.
+
+    Args:
+        text: Help.
+        claim: What the record is evidence for.
+    """
+    parser = options_of(text, seeds=3)
     parser.add_argument("--data", help="file of tracks with their species; simulated ones if absent")
     parser.add_argument("--tracks", type=int, default=100_000, help="simulated tracks")
     parser.add_argument("--card", default="alice", help="card of the simulation")
@@ -137,36 +159,32 @@ def main() -> None:
     parser.add_argument("--dial", type=int, default=Size.dial)
     parser.add_argument("--steps", type=int, default=Size.steps)
     parser.add_argument("--lr", type=float, default=Size.lr)
+    again(parser)
     o = parser.parse_args()
     size = replace(Size(), dial=o.dial, steps=o.steps, lr=o.lr)
     if o.quick:
         o.seeds, o.tracks, o.limit = 2, 3_000, 3_000
         size = Size(dial=1, steps=5, width=16, rounds=5, trees=3)
-    record = Record(o, "Sets of signals identify tracks at least as well as any table with gaps.")
-    asked = tuple(o.methods.split(","))
-    names = [n for n in METHODS if n.startswith(asked)]
+    record = Record(o, claim)
+    names = [n for n in METHODS if n.startswith(tuple(o.methods.split(",")))]
     batch, species = tracks(record, o)
-    found = [measure(batch, species, names, seed, size) for seed in range(o.seeds)]
-    rows = [
-        (n, *(mean([f[n]["f1"][i] for f in found]) for i in range(len(species))),
-         mean([float(np.mean(f[n]["f1"])) for f in found]), f"{np.mean([f[n]['seconds'] for f in found]):.0f}")
-        for n in names
-    ]  # fmt: skip
-    title = f"F1 of each species, mean ± standard error over {o.seeds} seeds"
-    record.tables = [Table(title, ("method", *species, "mean", "seconds"), rows)]
-    if OURS in names and len(names) > 1:
-        record.tables.append(compared(found, species, names))
-    curve = [(n, *(mean([f[n]["missing"][i] for f in found]) for i in range(len(FRACTIONS)))) for n in names]
-    columns = ("method", *(f"{f:.0%} dropped" for f in FRACTIONS))
-    record.tables.append(Table("Mean F1 with measurements dropped at random", columns, curve))
     seen = {n: float((batch.collections[n].lengths > 0).float().mean()) for n in batch.schema.names if n != "track"}
-    record.notes += [
+    record.notes.append(
         "Tracks seen by " + ", ".join(f"{n} {v:.0%}" for n, v in seen.items())
-        + f"; {len(patterns(batch).unique())} patterns of detectors.",
-    ]  # fmt: skip
-    record.more = {"species": species, "pt_bins": PT_BINS, "found": found}
-    record.save()
+        + f"; {len(patterns(batch).unique())} patterns of detectors."
+    )  # fmt: skip
+    source = record.data[0]["sha256"] if o.data else {"tracks": o.tracks, "card": o.card}
+    settings = {"data": source, "limit": o.limit, "steps": o.steps, "lr": o.lr, "dial": o.dial}
+    record.more = {"species": species, "pt_bins": PT_BINS}
+
+    def fill(results: list[dict[str, Any]]) -> None:
+        record.tables = tables(species, results)
+
+    wanted = [(n, seed) for seed in range(o.seeds) for n in names]
+    Parts(record, settings, ("method", "seed"), fill).make(
+        wanted, lambda name, seed: measure(batch, species, name, seed, size)
+    )
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__ or "", "Sets of signals identify tracks at least as well as any table with gaps.")

@@ -37,6 +37,7 @@ RESULTS_OF = {
     "spinors": "Spinor brackets",
     "learned_reduction": "A learned reduction of Feynman integrals",
     "pid": "Particle identification with missing detectors",
+    "pid_tracks": "Particle identification on recorded tracks",
     "transfer": "From simulation to data",
     "flash": "Flash simulation of a spectrometer",
     "tau": "Tau identification",

@@ -312,7 +312,7 @@ def fill(record: Record, o: argparse.Namespace) -> None:
     def make(body: str, seed: int) -> dict[str, Any]:
         return result(one(body, seed, o, train, test), test, seed)
 
-    wanted = [(body, seed) for body in o.only.split(",") for seed in range(o.seeds)]
+    wanted = [(body, seed) for seed in range(o.seeds) for body in o.only.split(",")]
     Parts(record, settings, ("body", "seed"), tables).make(wanted, make)
 
 

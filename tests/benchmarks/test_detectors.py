@@ -24,6 +24,17 @@ def test_pid(start: Start) -> None:
     assert priors[1]["value"] > priors[-1]["value"] + 0.2
 
 
+def test_pid_of_recorded_tracks(start: Start, shared_data: Path) -> None:
+    tracks = shared_data / "pid" / "alice_2010_tracks_100k.npz"
+    record = start("pid_tracks", "--data", tracks, "--methods", "set,nσ with")
+    assert record["name"] == "pid_tracks"
+    f1, beside, _ = record["tables"]
+    # Deviations tell species without learning, and the file has them in order.
+    assert [row[0] for row in beside["rows"]] == ["e", "pi", "K", "p"]
+    assert min(cell["value"] for cell in f1["rows"][1][1:5]) > 0.7
+    assert str(shared_data) not in json.dumps(record)
+
+
 @pytest.mark.slow
 def test_flash(start: Start) -> None:
     pytest.importorskip("pythia8mc", reason="needs the sim extra")
