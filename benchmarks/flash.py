@@ -33,7 +33,8 @@ from lpm.data.io.files import find_files
 from lpm.metrics.chi_square import ChiSquare, compared
 from lpm.model.model import Model
 from lpm.recipes.execute import execute
-from lpm.recipes.flash import apply, clusters, tracks
+from lpm.recipes.flash import clusters, tracks
+from lpm.recipes.reconstruct import apply
 from lpm.records.hashing import hash_file
 from lpm.sim.flash import generated, generated_photons, gun, neutrals, photon_gun, reconstruct
 from lpm.sim.flash_production import simulate

@@ -15,7 +15,8 @@ from lpm.model.drawn import Drawn
 from lpm.model.heads import ClassifyConfig, Density, DensityConfig
 from lpm.model.model import Model, ModelConfig
 from lpm.model.packing import Hidden, Layout
-from lpm.recipes.flash import apply, tracks
+from lpm.recipes.flash import tracks
+from lpm.recipes.reconstruct import apply
 from lpm.tokens import ContinuousConfig, Tokens, Transform
 
 HALF = ContinuousConfig(collection="track", fields=(Transform(field="dx"), Transform(field="dy")))

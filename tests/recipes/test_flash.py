@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matching import matched_objects
 from typer.testing import CliRunner
 
 from lpm.cli.main import app
 from lpm.data.batch import Batch
 from lpm.data.flash import NEUTRALS, OUTCOMES, RINGS, STEP, TRACKS
 from lpm.data.io import open_file, write_batches
+from lpm.data.matched import FATES, KINDS, MATCHED
 from lpm.model.model import Model
 from lpm.recipes import RECIPES
 from lpm.recipes.execute import execute
-from lpm.recipes.flash import apply, is_flash
 from lpm.recipes.jets import tiny
+from lpm.recipes.reconstruct import apply, is_flash
 from lpm.sim.flash import generated, generated_photons, gun, photon_gun
 from lpm.sim.flash_production import simulate
 
@@ -57,6 +59,26 @@ def test_what_was_reconstructed_is_not_looked_at(tracks: tuple[Model, Path], cha
     bare = charged.select([f"particle.{f.name}" for f in TRACKS["particle"].fields if not f.truth])
     (one,), (two,) = (list(apply(model, [b], seed=1)) for b in (charged, bare))
     assert torch.equal(one.collections["track"].values, two.collections["track"].values)
+
+
+def test_objects_of_a_tiny_twin(tmp_path: Path) -> None:
+    matched = matched_objects(400, 1)
+    model = execute(tiny(RECIPES["flash.objects"]()), tmp_path, device="cpu", batch=matched)
+    assert is_flash(model)
+    given = matched.select([f"generated.{f.name}" for f in MATCHED["generated"].fields if not f.truth])
+    (one,), (two,), (other,) = (list(apply(model, [b], seed=s)) for b, s in ((matched, 1), (given, 1), (given, 2)))
+    assert torch.equal(one.collections["object"].values, two.collections["object"].values)
+    assert not torch.equal(one.field("generated.outcome").values, other.field("generated.outcome").values)
+    found = one.field("generated.outcome").values == FATES.index("found")
+    assert torch.equal(found, one.collections["object"].lengths > 0)
+    assert set(MATCHED.paths) <= set(one.schema.paths)
+    jet = one.field("generated.kind").values[found] >= KINDS.index("jet")
+    rows = {n: one.field(f"object.{n}").values for n in MATCHED["object"].names}
+    assert bool((rows["iso"][jet] == 0).all())
+    assert bool((rows["btag"][~jet] == 0).all())
+    assert bool((rows["mass"][~jet] == 0).all())
+    assert float(rows["response"].min()) >= 0
+    assert 0 <= float(rows["btag"].min()) <= float(rows["btag"].max()) <= 1
 
 
 def test_clusters_of_a_tiny_twin(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matching import matched_objects
 
 from lpm.data.batch import Batch, Ragged
 from lpm.data.flash import NEUTRALS, OUTCOMES, SPECIES, TRACKS, tell
@@ -100,7 +101,26 @@ def test_what_cannot_be_compared_is_refused() -> None:
     small, large = random_tracks(500, 0), random_tracks(1500, 0)
     with pytest.raises(ValueError, match="expected at least 1000 events on both sides, got 500 and 1500"):
         comparisons(small, large)
-    with pytest.raises(ValueError, match="expected two samples of tracks, or two of clusters"):
+    with pytest.raises(ValueError, match="expected two samples of tracks, of clusters"):
         comparisons(large, large.select(["particle"]))
     with pytest.raises(ValueError, match="expected a second file"):
         TASKS["flash"].evaluate(large, None, 0)
+
+
+def test_objects_of_one_distribution_agree_and_a_wrong_scale_is_seen() -> None:
+    one, two, scaled = matched_objects(4000, 1), matched_objects(4000, 2), matched_objects(4000, 3, scale=1.06)
+    same, other = comparisons(one, two), comparisons(scaled, two)
+    assert {"outcome[b_jet]", "response[b_jet]", "btag[jet]", "iso[muon]"} <= set(same)
+    assert not {"btag[muon]", "iso[jet]", "mass[electron]"} & set(same)
+    assert all(c.probability > 1e-3 for c in same.values())
+    assert other["response[b_jet]"].probability < 1e-6
+    with pytest.raises(ValueError, match="expected two samples of tracks, of clusters"):
+        comparisons(one, random_tracks(2000, 1))
+
+
+def test_objects_are_measured_where_they_were_generated() -> None:
+    batch = matched_objects(50, 1)
+    made, event = states(batch), batch.collections["object"].event
+    pt = batch.field("generated.pt").values[event] * batch.field("object.response").values
+    torch.testing.assert_close(made.field("object.pt").values, pt)
+    assert float(made.field("object.phi").values.abs().max()) <= np.pi + 1e-5

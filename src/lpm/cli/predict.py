@@ -42,7 +42,7 @@ def predict(
     from lpm.model.checkpoint import load
     from lpm.recipes.apply import predict as answers
     from lpm.recipes.calibrate import read_calibrations
-    from lpm.recipes.flash import apply, is_flash
+    from lpm.recipes.reconstruct import apply, is_flash
     from lpm.train.parallel import world
 
     _check(out, on_bad, friend)
@@ -109,7 +109,7 @@ def _told(batches: Iterator[Batch], data: str) -> Iterator[Batch]:
     """The events of a flash simulation, and in the end a word about those it was not made for."""
     unusual = total = 0
     for batch in batches:
-        for name in ("particle", "photon"):
+        for name in ("particle", "generated", "photon"):
             if f"{name}.unusual" in batch.schema:
                 values = batch.field(f"{name}.unusual").values
                 unusual, total = unusual + int(values.sum()), total + len(values)

@@ -108,7 +108,8 @@ def _particles(a: Asked) -> None:
     from lpm.sim.card import read_preset
     from lpm.sim.production import Request, plan, produce
 
-    makes = "events" if read_preset(a.card).find == "objects" else "jets"
+    find = read_preset(a.card).find
+    makes = "events" if find in ("objects", "matched") else "jets"
     if makes != a.task:
         raise ValueError(f"preset {a.card} makes {makes}: lpm simulate {makes} {a.out} …, or choose another preset")
     wanted = tuple(c.strip() for c in a.classes.split(",") if c.strip())
@@ -124,7 +125,8 @@ def _particles(a: Asked) -> None:
             request, a.out, farm=farm, resume=a.resume, command=a.command, done=done,
             tell=lambda text: typer.echo(text, err=True),
         )  # fmt: skip
-    a.tell(manifest, f"{a.number:,} {a.task} of {', '.join(request.labels)}")
+    what = "generated objects" if find == "matched" else a.task
+    a.tell(manifest, f"{a.number:,} {what} of {', '.join(request.labels)}")
 
 
 def _tracks(a: Asked) -> None:

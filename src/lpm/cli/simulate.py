@@ -18,14 +18,15 @@ def simulate(
     out: Annotated[Path, typer.Argument(help="Folder for shards, or one file: .parquet; showers .hdf5.")],
     number: Annotated[
         int,
-        typer.Option("-n", "--number", help="How many jets, events, tracks, showers or paths, all classes together."),
+        typer.Option("-n", "--number", help="How many jets, events, objects, tracks, showers or paths, in all."),
     ],
     preset: Annotated[
         str | None,
         typer.Option(
             help="For jets: jetclass (if none is named), fine, top-landscape, quark-gluon, jet-origin-higgs, "
-            "jet-origin-z; for events: four-tops; for pid: alice, mismodelled; for flash: forward. Or a .toml file "
-            "like them. For reductions: a family of integrals, by name or as a JSON file. For scrambles: spinor, dilog."
+            "jet-origin-z, taus; for events: four-tops, matched; for pid: alice, mismodelled; for flash: forward. Or "
+            "a .toml file like them. For reductions: a family of integrals, by name or as a JSON file. For scrambles: "
+            "spinor, dilog."
         ),
     ] = None,
     dataset: Annotated[

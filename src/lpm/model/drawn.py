@@ -2,7 +2,7 @@
 
 One generated particle a row. What becomes of it is chosen by a uniform number, what is measured of it by normal ones,
 so that the caller's random numbers decide and the same ones give the same tracks. It computes what
-`lpm.recipes.flash.apply` does, preprocessing included, up to `lpm.data.flash.settled`.
+`lpm.recipes.reconstruct.apply` does, preprocessing included, up to `settled` of `lpm.data.flash` or `lpm.data.matched`.
 
 Shapes: B particles, G fields that are given, F fields that are made, D width.
 """

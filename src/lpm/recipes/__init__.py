@@ -51,6 +51,7 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "pid.binary": pid.binary,
     "pid.transfer": pid.transfer,
     "flash.tracks": flash.tracks,
+    "flash.objects": flash.objects,
     "flash.clusters": flash.clusters,
     "theory.ibp": theory.ibp,
     "theory.spinor": theory.spinor,

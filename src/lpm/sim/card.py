@@ -51,10 +51,10 @@ Generator = Literal["pythia", "sherpa", "lhe", "phase-space"]
 """Where hard events come from: Pythia itself, Sherpa, Les Houches files of any other generator, or phase space with
 parton densities and no matrix element (`lpm.sim.phase_space`)."""
 
-Find = Literal["jets", "fine", "pair", "objects", "taus"]
+Find = Literal["jets", "fine", "pair", "objects", "matched", "taus"]
 """What is looked for in each event: large or small anti-kT `jets`, or such with `fine` labels; the `pair` of jets of an
-e+ e- collision; all `objects` of the event, jets, leptons, photons and missing momentum; small jets that are, or are
-taken for, `taus`."""
+e+ e- collision; all `objects` of the event, jets, leptons, photons and missing momentum; generated objects, `matched`
+with reconstructed ones; small jets that are, or are taken for, `taus`."""
 
 
 def _bin(edges: tuple[float, ...], eta: Array) -> NDArray[np.int64]:

@@ -16,10 +16,10 @@ from lpm.data.fields import FOUR_TOPS, OBJECT_TYPES, events_schema
 from lpm.data.schema import Schema
 from lpm.sim.card import Isolated, Reconstruction
 from lpm.sim.detector import TYPE, Objects
-from lpm.sim.jets import Selection, cluster, in_event, wrap
+from lpm.sim.jets import Jets, Selection, cluster, in_event, wrap
 from lpm.sim.pythia import Particles, has_quark, totals
 
-__all__ = ["SCHEMA", "find_objects", "isolated", "tagged"]
+__all__ = ["SCHEMA", "find_objects", "flavoured", "isolated", "jets_of", "leptons_and_photons", "tagged"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -52,18 +52,14 @@ def find_objects(
         All events, of the schema `SCHEMA`; each has a `met`.
     """
     parts: list[tuple[Index, Array, Array, Array, Array, Index]] = []  # event, pt, eta, phi, energy, kind
-    free = np.ones(len(objects), dtype=bool)
-    for name, cuts in (("electron", card.electron), ("muon", card.muon), ("photon", card.photon)):
-        row = isolated(objects, TYPE[name], cuts)
-        row = row[rng.random(len(row)) < cuts.efficiency]
-        free[row] = False
+    alone, free = leptons_and_photons(objects, card, rng)
+    for name, (row, _) in alone.items():
         kind = np.full(len(row), KIND[SIGNS[name][0]] if name in SIGNS else KIND[name])
         if name in SIGNS:
             kind[objects.charge[row] > 0] = KIND[SIGNS[name][1]]
         one = objects.take(row)
         parts.append((one.event, one.pt, one.eta, one.phi, one.energy, kind))
-    selection = Selection(radius=card.radius, pt=(card.pt_min, np.inf), eta_max=card.eta_max)
-    jets = cluster(objects.take(free), size, selection)
+    jets = jets_of(objects.take(free), size, card)
     b = tagged(jets.event, jets.pt, jets.eta, jets.phi, heavy, card, rng)
     parts.append((jets.event, jets.pt, jets.eta, jets.phi, jets.energy, np.where(b, KIND["b_jet"], KIND["jet"])))
     lost_x = -totals(objects.event, objects.pt * np.cos(objects.phi), size)
@@ -95,20 +91,51 @@ def _event(event: Index, pt: Array, kind: Index, met: Array) -> dict[str, Array]
     }  # fmt: skip
 
 
-def isolated(objects: Objects, kind: int, cuts: Isolated) -> Index:
+def leptons_and_photons(
+    objects: Objects, card: Reconstruction, rng: np.random.Generator
+) -> tuple[dict[str, tuple[Index, Array]], NDArray[np.bool_]]:
+    """Isolated electrons, muons and photons that are identified, and what is left for jets.
+
+    Args:
+        objects: Reconstructed particles, sorted by event.
+        card: Cuts and isolation.
+        rng: Decides what is identified.
+
+    Returns:
+        {kind: rows, and the transverse momentum around each over its own}, and (N,) whether an object is none of them.
+    """
+    free, out = np.ones(len(objects), dtype=bool), {}
+    for name, cuts in (("electron", card.electron), ("muon", card.muon), ("photon", card.photon)):
+        row, around = isolated(objects, TYPE[name], cuts)
+        known = rng.random(len(row)) < cuts.efficiency
+        out[name] = row[known], around[known]
+        free[row[known]] = False
+    return out, free
+
+
+def jets_of(objects: Objects, size: int, card: Reconstruction) -> Jets:
+    """Anti-kT jets of the objects, with the cuts of the card."""
+    return cluster(objects, size, Selection(radius=card.radius, pt=(card.pt_min, np.inf), eta_max=card.eta_max))
+
+
+def isolated(objects: Objects, kind: int, cuts: Isolated) -> tuple[Index, Array]:
     """Rows of the objects of a kind that pass the cuts and stand alone.
 
     Args:
         objects: Reconstructed particles, sorted by event.
         kind: Index into `PARTICLE_TYPES`.
         cuts: Cuts and isolation.
+
+    Returns:
+        The rows, and the transverse momentum around each over its own.
     """
     row = np.flatnonzero((objects.type == kind) & (objects.pt > cuts.pt_min) & (np.abs(objects.eta) < cuts.eta_max))
     mine, other = in_event(objects.event[row], objects.event)
     distance = np.hypot(objects.eta[row][mine] - objects.eta[other], wrap(objects.phi[row][mine] - objects.phi[other]))
     near = (distance < cuts.cone) & (other != row[mine])
-    around = totals(mine[near], objects.pt[other[near]], len(row))
-    return np.asarray(row[around < cuts.share * objects.pt[row]])
+    around = totals(mine[near], objects.pt[other[near]], len(row)) / objects.pt[row]
+    alone = around < cuts.share
+    return row[alone], around[alone]
 
 
 def tagged(
@@ -125,9 +152,17 @@ def tagged(
         card: Radius and probabilities.
         rng: Source of randomness.
     """
-    jet, hadron = in_event(event, heavy.event)
-    near = np.hypot(eta[jet] - heavy.eta[hadron], wrap(phi[jet] - heavy.phi[hadron])) < card.radius
-    bottom, charm = (has_quark(heavy.pdg_id[hadron], quark) & near for quark in (5, 4))
-    with_b, with_c = (totals(jet, found, len(event)) > 0 for found in (bottom, charm))
+    with_b, with_c = flavoured(event, eta, phi, heavy, card.radius)
     probability = np.select([with_b, with_c], [card.b.at(pt), card.c.at(pt)], card.light.at(pt))
     return np.asarray(rng.random(len(event)) < probability)
+
+
+def flavoured(
+    event: Index, eta: Array, phi: Array, heavy: Particles, radius: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(J,) whether each jet holds a hadron with a bottom quark, and one with a charm quark; as for `tagged`."""
+    jet, hadron = in_event(event, heavy.event)
+    near = np.hypot(eta[jet] - heavy.eta[hadron], wrap(phi[jet] - heavy.phi[hadron])) < radius
+    bottom, charm = (has_quark(heavy.pdg_id[hadron], quark) & near for quark in (5, 4))
+    with_b, with_c = (totals(jet, found, len(event)) > 0 for found in (bottom, charm))
+    return with_b, with_c

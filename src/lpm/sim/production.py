@@ -28,6 +28,7 @@ from lpm.data.farm import Crew, Failure, Farm, Piece, Plan, Unfinished, look, ma
 from lpm.data.farm.piece import BESIDE, Note, Watch
 from lpm.data.fields import FOUR_TOPS, JETCLASS, TAU_CLASSES
 from lpm.data.io.parquet import ShardReader, write_batches
+from lpm.data.matched import MATCHED
 from lpm.data.schema import Schema
 from lpm.records.files import atomic_file, locked
 from lpm.records.hashing import hash_json
@@ -37,6 +38,7 @@ from lpm.sim.compact import compact
 from lpm.sim.detector import Objects, reconstruct
 from lpm.sim.fine import find_fine
 from lpm.sim.jets import Selection, find_jets
+from lpm.sim.matched import find_matched
 from lpm.sim.objects import find_objects
 from lpm.sim.pair import find_pair
 from lpm.sim.pythia import Events, generate
@@ -45,11 +47,15 @@ from lpm.sim.taus import find_taus, read_tau_card
 
 __all__ = ["MANIFEST", "Request", "plan", "produce", "simulate_chunk"]
 
+MIXTURE = ("tt", "Zee", "Zmumu", "photons")
+"""Processes that give generated objects of all kinds; the objects do not say which they come from."""
+
 KINDS: dict[Find, tuple[Schema, tuple[str, ...]]] = {
     "jets": (jets.SCHEMA, JETCLASS),
     "fine": (fine.SCHEMA, tuple(fine.PROCESSES)),
     "pair": (pair.SCHEMA, pair.CLASSES),
     "objects": (objects.SCHEMA, FOUR_TOPS),
+    "matched": (MATCHED, MIXTURE),
     "taus": (taus.SCHEMA, TAU_CLASSES),
 }
 """Schema of what is looked for in events, and the classes of events there can be."""
@@ -239,10 +245,12 @@ def _finder(
     preset: Preset, detector: Detector | None, pt: tuple[float, float], label: str, rng: np.random.Generator
 ) -> Callable[[Events, Objects], Batch]:
     """What turns events and what the detector sees of them into a part of the sample."""
-    if preset.find == "objects":
+    if preset.find in ("objects", "matched"):
         if detector is None or detector.objects is None:
             raise ValueError("this detector card has no section `objects`, which says what jets and leptons are")
         card = detector.objects
+        if preset.find == "matched":
+            return lambda events, seen: find_matched(seen, events, card, rng)
         return lambda events, seen: find_objects(seen, events.heavy, events.size, label, card, rng)
     if preset.find == "pair":
         return lambda events, seen: find_pair(seen, events.partons, events.size)

@@ -1,13 +1,14 @@
 """Flash simulation: are reconstructed objects distributed as those of the detailed simulation?
 
 Every observable is compared by χ² over its degrees of freedom (`lpm.metrics.chi_square`), in all and for each species:
-shares of outcomes in cells of momentum and pseudorapidity, and each number of the tracks; for photons the number of
-clusters, each of their numbers, what they are together, and how far they lie from photons. The two samples should be of
-different particles of one distribution: of the same ones χ² comes out too small.
+shares of outcomes in cells of momentum and pseudorapidity, and each number of the tracks or objects; for photons the
+number of clusters, each of their numbers, what they are together, and how far they lie from photons. The two samples
+should be of different particles of one distribution: of the same ones χ² comes out too small.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 
 from lpm.data.batch import Batch
 from lpm.data.flash import NEUTRALS, OUTCOMES, SPECIES, TRACKS
+from lpm.data.matched import KINDS, MATCHED
 from lpm.data.schema import Field
 from lpm.metrics.chi_square import ChiSquare, compared, homogeneity
 from lpm.metrics.estimate import Estimate
 from lpm.physics.energyloss import MASS
+from lpm.physics.kinematics import wrap_phi
 from lpm.tasks.base import Task
 
 __all__ = ["BOUND", "FLASH", "comparisons", "masses", "states"]
@@ -39,9 +42,13 @@ _FEWEST = 1000
 _MANY = 10_000  # events from which outcomes are compared in cells
 _SPECIES_BINS = 20
 
+_PT_EDGES, _ETA_EDGES = (20.0, 30.0, 50.0, 100.0), (0.8, 1.5, 2.2)
+_CELLS = (len(_PT_EDGES) + 1) * (len(_ETA_EDGES) + 1)
+"""Cells of transverse momentum in GeV and |pseudorapidity| in which found objects are counted."""
+
 
 def states(batch: Batch) -> Batch:
-    """Tracks with `p`, `tx`, `ty`, `x`, `y` and clusters with `energy`, `x`, `y`, as they are measured.
+    """Tracks with `p`, `tx`, `ty`, `x`, `y`, clusters with `energy`, `x`, `y`, objects with `pt`, `eta`, `phi`.
 
     What is measured is what was generated plus what the detector added. Tracks get the `species` that was generated.
 
@@ -53,6 +60,8 @@ def states(batch: Batch) -> Batch:
     """
     if "cluster" in batch.schema:
         return _clusters_measured(batch)
+    if "object" in batch.schema:
+        return _objects_measured(batch)
     rows = batch.collections["track"]
     of = {f: batch.field(f"particle.{f}").values[rows.event] for f in ("p", "tx", "ty", "x", "y", "charge", "species")}
     d = {f: batch.field(f"track.{f}").values for f in ("dp", "dtx", "dty", "dx", "dy")}
@@ -62,6 +71,17 @@ def states(batch: Batch) -> Batch:
         batch = batch.with_field("track", Field(name=name, unit=field.unit, text=f"measured {field.text}"), values)
     label = Field(name="species", kind="category", labels=SPECIES, truth=True, text="kind of particle")
     return batch.with_field("track", label, of["species"])
+
+
+def _objects_measured(batch: Batch) -> Batch:
+    event = batch.collections["object"].event
+    of = {f: batch.field(f"generated.{f}").values[event] for f in ("pt", "eta", "phi")}
+    d = {f: batch.field(f"object.{f}").values for f in ("response", "deta", "dphi")}
+    made = {"pt": of["pt"] * d["response"], "eta": of["eta"] + d["deta"], "phi": wrap_phi(of["phi"] + d["dphi"])}
+    for name, values in made.items():
+        field = MATCHED["generated"][name]
+        batch = batch.with_field("object", replace(field, text=f"measured {field.text}"), values)
+    return batch
 
 
 def _clusters_measured(batch: Batch) -> Batch:
@@ -103,18 +123,19 @@ def masses(batch: Batch, daughters: int, smeared: bool = True) -> Array:
 
 
 def comparisons(generated: Batch, reference: Batch, seed: int = 0) -> dict[str, ChiSquare]:
-    """χ² of every observable of two samples of `TRACKS` or of `NEUTRALS`.
+    """χ² of every observable of two samples of `TRACKS`, of `NEUTRALS`, or of `lpm.data.matched.MATCHED`.
 
     Raises:
         ValueError: If the samples are of different kinds, or too small.
     """
-    kinds = {("cluster" if "cluster" in b.schema else "track" if "track" in b.schema else "") for b in
-             (generated, reference)}  # fmt: skip
+    kinds = {next((n for n in _KINDS if n in b.schema.names), "") for b in (generated, reference)}
     if len(kinds) > 1 or kinds == {""}:
-        raise ValueError("expected two samples of tracks, or two of clusters, as lpm simulate flash makes them")
+        raise ValueError(
+            "expected two samples of tracks, of clusters, or of matched objects, as lpm simulate makes them"
+        )
     if min(len(generated), len(reference)) < _FEWEST:
         raise ValueError(f"expected at least {_FEWEST} events on both sides, got {len(generated)} and {len(reference)}")
-    return _clusters(generated, reference, seed) if kinds == {"cluster"} else _tracks(generated, reference, seed)
+    return _KINDS[kinds.pop()](generated, reference, seed)
 
 
 def _tracks(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSquare]:
@@ -183,6 +204,41 @@ def _groups(batch: Batch) -> tuple[Array, Array, Array, Array, Array]:
     return total, total / given, np.array(between), np.array(nearest), np.array(mass)
 
 
+def _objects(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSquare]:
+    """Of each kind: how many are found in cells of pt and pseudorapidity, and each number of those that are."""
+    sides, out = (generated, reference), {}
+    of = [b.field("generated.kind").values for b in sides]
+    cells = [_cells(b) for b in sides]
+    for i, name in enumerate(KINDS):
+        tables = [
+            torch.bincount((2 * c + b.field("generated.outcome").values.long())[k == i], minlength=2 * _CELLS)
+            for c, b, k in zip(cells, sides, of, strict=True)
+        ]
+        if min(int(t.sum()) for t in tables) >= 10 * _CELLS:
+            out[f"outcome[{name}]"] = homogeneity(*(t.view(_CELLS, 2).numpy() for t in tables), seed=seed)
+    kinds = [k[b.collections["object"].event] for k, b in zip(of, sides, strict=True)]
+    for field in MATCHED["object"].names:
+        values = [b.field(f"object.{field}").values for b in sides]
+        for i, name in enumerate(KINDS):
+            of_one = [v[k == i] for v, k in zip(values, kinds, strict=True)]
+            # What is always the same, as the mass of an electron, is no observable.
+            if min(map(len, of_one)) >= 10 * _SPECIES_BINS and bool(torch.cat(of_one).diff().any()):
+                out[f"{field}[{name}]"] = compared(*of_one, seed=seed, bins=_SPECIES_BINS)
+    if not out:
+        raise ValueError(f"expected at least {10 * _SPECIES_BINS} found objects of one kind on both sides, got fewer")
+    return out
+
+
+def _cells(batch: Batch) -> torch.Tensor:
+    """(N,) cell of pt and |pseudorapidity| of each generated object."""
+    pt, eta = (batch.field(f"generated.{n}").values.contiguous() for n in ("pt", "eta"))
+    at = torch.bucketize(pt, torch.tensor(_PT_EDGES)), torch.bucketize(eta.abs(), torch.tensor(_ETA_EDGES))
+    return at[0] * (len(_ETA_EDGES) + 1) + at[1]
+
+
+_KINDS = {"cluster": _clusters, "track": _tracks, "object": _objects}
+
+
 def _evaluate(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
     """χ² over degrees of freedom of every observable, and the largest of them."""
     if truth is None:
@@ -195,6 +251,6 @@ def _evaluate(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Est
 FLASH = Task(
     name="flash",
     text="Are reconstructed objects distributed as those of the detailed simulation?",
-    prepare=lambda batch: states(batch) if {"track", "cluster"} & set(batch.schema.names) else batch,
+    prepare=lambda batch: states(batch) if {"track", "cluster", "object"} & set(batch.schema.names) else batch,
     evaluate=_evaluate,
 )

@@ -20,6 +20,8 @@ READERS: dict[str, tuple[str, str, str]] = {
     "delphes-events": ("ROOT", "delphes", "DelphesEventsReader"),
     "cms-jets": ("ROOT", "cms", "CmsJetsReader"),
     "cms-events": ("ROOT", "cms", "CmsEventsReader"),
+    "cms-matched": ("ROOT", "matched", "CmsMatchedReader"),
+    "delphes-matched": ("ROOT", "matched", "DelphesMatchedReader"),
     "shower-boxes": ("ROOT", "boxes", "BoxesReader"),
     "lpm-hdf5": ("HDF5", "exchange", "ArraysReader"),
     "top-tagging": ("HDF5", "hdf5", "TopTaggingReader"),

@@ -1,0 +1,244 @@
+"""Pairs of generated and reconstructed objects out of NanoAOD and Delphes files: what a flash simulation learns from.
+
+Generated jets are those of the file (`GenJet`). Generated leptons and photons are in NanoAOD the dressed leptons and
+isolated photons; in Delphes the stable ones without a hadron among their ancestors. One that carries most of the
+generated jet it lies in counts, and the jet does not; of another the jet counts. What belongs together is found by
+`lpm.data.matched.match`, in both formats alike.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lpm.data.batch import Batch, Ragged
+from lpm.data.io.base import OnBad
+from lpm.data.io.root import JetsOfCollisionsReader, counts, first_jets, pick
+from lpm.data.matched import KINDS, MATCHED, match
+from lpm.data.schema import Schema
+from lpm.physics.kinematics import delta_phi, delta_r
+
+__all__ = ["CmsMatchedReader", "DelphesMatchedReader"]
+
+_PDG = {11: "electron", 13: "muon", 22: "photon"}
+_PT = {"electron": 5.0, "muon": 5.0, "photon": 10.0, "jet": 15.0}
+"""Least transverse momentum of what was generated, GeV."""
+
+_RADIUS, _SHARE = 0.4, 0.8
+"""A lepton or photon this near to a generated jet is that jet if it carries this share of its transverse momentum."""
+
+_HEAVY_PT, _HEAVY_DISTANCE = 5.0, 0.3
+_TOGETHER = 1000
+
+
+class _MatchedReader(JetsOfCollisionsReader):
+    """One generated object is one event here; `generated.event` counts the collisions of the file."""
+
+    needed: tuple[str, ...]
+
+    def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
+        super().__init__(path, tree=tree, on_bad=on_bad)
+        if missing := [b for b in self.needed if b not in self.branches]:
+            raise ValueError(f"{self.path}: has no {missing[0]}, of what was generated; {self.format} needs simulation")
+        self.schema = MATCHED
+        ranges = [(a, min(a + _TOGETHER, self.entries)) for a in range(0, self.entries, _TOGETHER)]
+        lengths = [self.generated(a, b).lengths for a, b in ranges]
+        self.first = first_jets(torch.cat(lengths) if lengths else torch.zeros(0, dtype=torch.int64))
+
+    @classmethod
+    def sniff(cls, path: Path) -> bool:
+        """Only asked for by name: such files are also collisions, or jets."""
+        return False
+
+    def collisions(self, start: int, stop: int, schema: Schema) -> Batch:
+        """All generated objects of a range of collisions."""
+        made = match(self.generated(start, stop), self.reconstructed(start, stop), first=start)
+        return made.select(schema.paths)
+
+    def generated(self, start: int, stop: int) -> Ragged:
+        """(N, 5) pt, eta, phi, mass and kind of what was generated, without what is a jet and a lepton at once."""
+        return _told_apart(self.leptons(start, stop), self.jets(start, stop))
+
+    @abstractmethod
+    def leptons(self, start: int, stop: int) -> Ragged:
+        """Electrons, muons and photons."""
+
+    @abstractmethod
+    def jets(self, start: int, stop: int) -> Ragged:
+        """Jets."""
+
+    @abstractmethod
+    def reconstructed(self, start: int, stop: int) -> Ragged:
+        """(M, 7) pt, eta, phi, mass, kind, isolation and b tag."""
+
+    def rows(self, names: Sequence[str | None], start: int, stop: int) -> Ragged:
+        """(N, F) columns of one list of branches; zero where there is no name."""
+        known = [n for n in names if n]
+        columns = self.columns(known, start, stop)
+        lengths = counts(columns, known, self.path)
+        none = torch.zeros(int(lengths.sum()), dtype=torch.float64)
+        return Ragged.from_lengths(torch.stack([pick(columns, n) if n else none for n in names], 1), lengths)
+
+    def first_of(self, prefix: str, names: Sequence[str], joint: str) -> str | None:
+        """The first of several branches that the file has."""
+        return next((b for n in names if (b := f"{prefix}{joint}{n}") in self.branches), None)
+
+
+class CmsMatchedReader(_MatchedReader):
+    """NanoAOD of simulated collisions. A tag that is not defined for a jet counts as zero."""
+
+    format = "cms-matched"
+    usual_tree = "Events"
+    signature = frozenset()
+    needed = ("GenJet_pt", "GenJet_hadronFlavour", "GenDressedLepton_pt", "GenIsolatedPhoton_pt", "Jet_pt")
+
+    def leptons(self, start: int, stop: int) -> Ragged:
+        """See `_MatchedReader.leptons`."""
+        lepton = self.rows([f"GenDressedLepton_{n}" for n in ("pt", "eta", "phi", "pdgId")], start, stop)
+        photon = self.rows([f"GenIsolatedPhoton_{n}" for n in ("pt", "eta", "phi")], start, stop)
+        of_photon = torch.cat([photon.values, torch.full_like(photon.values[:, :1], 22.0)], 1)
+        return _of_kind(_joined([lepton, photon.with_values(of_photon)]))
+
+    def jets(self, start: int, stop: int) -> Ragged:
+        """See `_MatchedReader.jets`."""
+        jets = self.rows([f"GenJet_{n}" for n in ("pt", "eta", "phi", "mass", "hadronFlavour")], start, stop)
+        return _jets(jets, jets.values[:, 4] == 5, jets.values[:, 4] == 4)
+
+    def reconstructed(self, start: int, stop: int) -> Ragged:
+        """See `_MatchedReader.reconstructed`."""
+        tag = self.first_of("Jet", ("btagUParTAK4B", "btagPNetB", "btagDeepFlavB", "btagDeepB"), "_")
+        parts = [self._seen("Jet", "mass", None, tag, start, stop)]
+        for prefix in ("Electron", "Muon", "Photon"):
+            names = ("pfRelIso04_all", "pfRelIso03_all", "pfRelIso03_all_quadratic")
+            parts.append(self._seen(prefix, None, self.first_of(prefix, names, "_"), None, start, stop))
+        return _joined(parts)
+
+    def _seen(
+        self, prefix: str, mass: str | None, iso: str | None, tag: str | None, start: int, stop: int
+    ) -> Ragged:  # fmt: skip
+        names = [*(f"{prefix}_{n}" for n in ("pt", "eta", "phi")), f"{prefix}_{mass}" if mass else None, iso, tag]
+        return _seen(self.rows(names, start, stop), prefix.lower())
+
+
+class DelphesMatchedReader(_MatchedReader):
+    """Delphes trees with the generated particles. A jet with a bottom or charm hadron in it is a b or c jet."""
+
+    format = "delphes-matched"
+    usual_tree = "Delphes"
+    signature = frozenset()
+    needed = ("Particle.PID", "Particle.M1", "GenJet.PT", "Jet.PT")
+
+    def leptons(self, start: int, stop: int) -> Ragged:
+        """See `_MatchedReader.leptons`."""
+        names = ("PT", "Eta", "Phi", "PID", "Status", "M1")
+        rows = self.rows([f"Particle.{n}" for n in names], start, stop)
+        pt, _, _, pid, status, mother = rows.values.unbind(1)
+        light = torch.isin(pid.abs(), torch.tensor(list(_PDG), dtype=pid.dtype))
+        good = (status == 1) & light & (pt > min(_PT.values()) / 2) & ~_of_hadrons(rows, pid, status, mother)
+        return _of_kind(_chosen(rows.with_values(rows.values[:, :4]), good))
+
+    def jets(self, start: int, stop: int) -> Ragged:
+        """See `_MatchedReader.jets`."""
+        jets = self.rows([f"GenJet.{n}" for n in ("PT", "Eta", "Phi", "Mass")], start, stop)
+        particles = self.rows([f"Particle.{n}" for n in ("PT", "Eta", "Phi", "PID")], start, stop)
+        pid = particles.values[:, 3].abs()
+        bottom, charm = (
+            _near(jets, _chosen(particles, _has(pid, quark) & (particles.values[:, 0] > _HEAVY_PT))) for quark in (5, 4)
+        )
+        return _jets(jets, bottom, charm & ~bottom)
+
+    def reconstructed(self, start: int, stop: int) -> Ragged:
+        """See `_MatchedReader.reconstructed`."""
+        parts = []
+        for prefix in ("Jet", "Electron", "Muon", "Photon"):
+            extra = [
+                self.first_of(prefix, (name,) if is_jet == (prefix == "Jet") else (), ".")
+                for name, is_jet in (("Mass", True), ("IsolationVar", False), ("BTag", True))
+            ]
+            if f"{prefix}.PT" in self.branches:
+                rows = self.rows([*(f"{prefix}.{n}" for n in ("PT", "Eta", "Phi")), *extra], start, stop)
+                parts.append(_seen(rows, prefix.lower()))
+        return _joined(parts)
+
+
+def _seen(rows: Ragged, kind: str) -> Ragged:
+    """(M, 7) from (M, 6) pt, eta, phi, mass, isolation and b tag of one kind; a tag is the first bit, or a score."""
+    x = rows.values
+    tag = torch.where(x[:, 5] > 1, x[:, 5] % 2, x[:, 5].clamp_min(0.0))
+    index = torch.full_like(tag, float(KINDS.index(kind)))
+    return rows.with_values(torch.stack([*x[:, :4].unbind(1), index, x[:, 4].clamp_min(0.0), tag], 1))
+
+
+def _of_kind(rows: Ragged) -> Ragged:
+    """(N, 5) pt, eta, phi, mass and kind from (N, 4) with a PDG number, above the cuts."""
+    x = rows.values
+    kind, least = torch.full_like(x[:, 0], -1.0), torch.full_like(x[:, 0], torch.inf)
+    for number, name in _PDG.items():
+        mine = x[:, 3].abs() == number
+        kind, least = torch.where(mine, KINDS.index(name), kind), torch.where(mine, _PT[name], least)
+    made = torch.stack([*x[:, :3].unbind(1), torch.zeros_like(kind), kind], 1)
+    return _chosen(rows.with_values(made), x[:, 0] > least)
+
+
+def _jets(rows: Ragged, bottom: Tensor, charm: Tensor) -> Ragged:
+    """(N, 5) jets above the cut, by flavour."""
+    names = ("jet", "c_jet", "b_jet")
+    kind = torch.tensor([KINDS.index(n) for n in names], dtype=rows.values.dtype)[charm.long() + 2 * bottom.long()]
+    made = torch.cat([rows.values[:, :3], rows.values[:, 3:4].clamp_min(0.0), kind[:, None]], 1)
+    return _chosen(rows.with_values(made), rows.values[:, 0] > _PT["jet"])
+
+
+def _told_apart(leptons: Ragged, jets: Ragged) -> Ragged:
+    """Leptons and photons that carry most of their jet, or have none, and the other jets; the hardest first."""
+    (a, real_a), (b, real_b) = leptons.padded(), jets.padded()
+    apart = delta_r(a[:, :, None, 1] - b[:, None, :, 1], delta_phi(a[:, :, None, 2], b[:, None, :, 2]))
+    inside = (apart < _RADIUS) & real_a[:, :, None] & real_b[:, None]
+    most = inside & (a[:, :, None, 0] > _SHARE * b[:, None, :, 0])
+    kept = _joined([_chosen(leptons, (~inside | most).all(2)[real_a]), _chosen(jets, ~most.any(1)[real_b])])
+    order = torch.argsort(kept.values[:, 0], descending=True)
+    order = order[torch.argsort(kept.event[order], stable=True)]
+    return kept.with_values(kept.values[order])
+
+
+def _of_hadrons(rows: Ragged, pid: Tensor, status: Tensor, mother: Tensor) -> Tensor:
+    """(N,) whether a hadron is among the ancestors; beam particles (status 4) are none."""
+    hadron = (pid.abs() > 100) & (status != 4)
+    up = torch.where(mother >= 0, rows.offsets[:-1][rows.event] + mother.long(), -1)
+    found, at = torch.zeros(len(pid), dtype=torch.bool), up
+    while bool((at >= 0).any()):
+        place = at.clamp_min(0)
+        found |= (at >= 0) & hadron[place]
+        # A record that refers to itself would go on for ever: mothers come before their daughters.
+        at = torch.where((at >= 0) & ~found & (up[place] < place), up[place], -1)
+    return found
+
+
+def _has(pid: Tensor, quark: int) -> Tensor:
+    """(N,) whether |PDG numbers| are those of hadrons whose heaviest quark is this one."""
+    number = pid.long()
+    return (number > 100) & (
+        (number // 1000 % 10 == quark) | ((number // 1000 % 10 == 0) & (number // 100 % 10 == quark))
+    )
+
+
+def _near(jets: Ragged, others: Ragged) -> Tensor:
+    """(J,) whether one of the others lies in each jet."""
+    (a, real_a), (b, real_b) = jets.padded(), others.padded()
+    apart = delta_r(a[:, :, None, 1] - b[:, None, :, 1], delta_phi(a[:, :, None, 2], b[:, None, :, 2]))
+    return ((apart < _HEAVY_DISTANCE) & real_b[:, None]).any(2)[real_a]
+
+
+def _chosen(rows: Ragged, good: Tensor) -> Ragged:
+    """Only some of the rows."""
+    return Ragged.from_lengths(rows.values[good], rows.with_values(good.long()).sum())
+
+
+def _joined(parts: Sequence[Ragged]) -> Ragged:
+    """The rows of all parts, event by event."""
+    event, values = torch.cat([p.event for p in parts]), torch.cat([p.values for p in parts])
+    order = torch.argsort(event, stable=True)
+    return Ragged.from_lengths(values[order], torch.bincount(event, minlength=len(parts[0])))
