@@ -17,6 +17,9 @@ trained until a held-out tenth stops improving. What pairs are worth is told see
 
 Each result is kept in the record by row and seed, and a run adds what is missing: it can be made in pieces, as long as
 data and budget stay the same. `--anew` makes those asked for once more.
+
+With `--jets` and `--b-jets` only events with so many are trained on and tested: where nothing is asked, numbers of jets
+alone tell most events apart.
 """
 
 from __future__ import annotations
@@ -183,6 +186,8 @@ def main() -> None:
     parser = options_of(__doc__ or "", seeds=3)
     parser.add_argument("--data", default="events", help="file or folder of simulated events")
     parser.add_argument("--test", type=int, default=10_000, help="events to test on; all others are trained on")
+    parser.add_argument("--jets", type=int, default=0, help="only events with so many jets, b jets among them")
+    parser.add_argument("--b-jets", type=int, default=0, help="only events with so many b jets")
     parser.add_argument("--steps", type=int, default=600, help="steps of each training")
     parser.add_argument("--batch", type=int, default=256, help="events of a step")
     parser.add_argument("--lr", type=float, default=1e-3, help="peak rate of AdamW")
@@ -198,7 +203,10 @@ def main() -> None:
         parser.error(f"--only: no row begins with {o.only}; there are {', '.join(ROWS)}")
     record = Record(o, "What pairs of objects, and the couplings of the Standard Model, are worth for four tops.")
     paths = ("object.pt", "object.eta", "object.phi", "object.energy", "object.type", "event.label")
-    events = record.read(o.data, paths, of="object")
+    events = record.read(o.data, (*paths, "event.jets", "event.b_jets"), of="object")
+    if o.jets or o.b_jets:
+        jets, b_jets = (events.field(f"event.{n}").values for n in ("jets", "b_jets"))
+        events = events[(jets >= o.jets) & (b_jets >= o.b_jets)]
     if len(events) <= o.test:
         sys.exit(f"{o.data}: has {len(events):,} events, of which {o.test:,} to test leave none to train; take fewer")
     order = torch.randperm(len(events), generator=torch.Generator().manual_seed(0))
@@ -213,6 +221,8 @@ def main() -> None:
     ]  # fmt: skip
     settings = {"data": record.data[0]["sha256"], "test": o.test, "steps": o.steps, "batch": o.batch, "lr": o.lr,
                 "muon_lr": o.muon_lr, "size": o.size}  # fmt: skip
+    if o.jets or o.b_jets:
+        settings |= {"jets": o.jets, "b_jets": o.b_jets}
     parts = Parts(record, settings, ("row", "seed"), partial(tables, record))
     wanted = [(row, seed) for seed in range(o.seeds) for row in rows]  # stopped early, every row has as many seeds
     parts.make(wanted, lambda row, seed: result(row, seed, o, train, test))

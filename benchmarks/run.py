@@ -40,6 +40,7 @@ RESULTS_OF = {
     "pid_tracks": "Particle identification on recorded tracks",
     "transfer": "From simulation to data",
     "flash": "Flash simulation of a spectrometer",
+    "flash_objects": "Flash simulation of leptons, photons and jets",
     "tau": "Tau identification",
     "phase_space": "Four tops without a matrix element",
     "shower_generators": "Generators of showers",

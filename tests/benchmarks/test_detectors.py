@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from matching import matched_objects
 from quick import Start
+
+from lpm.data.io.parquet import write_batches
+from lpm.data.matched import MATCHED
 
 
 def test_pid(start: Start) -> None:
@@ -33,6 +37,20 @@ def test_pid_of_recorded_tracks(start: Start, shared_data: Path) -> None:
     assert [row[0] for row in beside["rows"]] == ["e", "pi", "K", "p"]
     assert min(cell["value"] for cell in f1["rows"][1][1:5]) > 0.7
     assert str(shared_data) not in json.dumps(record)
+
+
+def test_flash_of_objects(start: Start, tmp_path: Path) -> None:
+    pytest.importorskip("pythia8mc", reason="needs the sim extra")
+    pytest.importorskip("fastjet", reason="needs the sim extra")
+    batch = matched_objects(8000, 1)
+    write_batches(tmp_path / "pairs.parquet", [batch], schema=batch.schema)
+    record = start("flash_objects", "--data", tmp_path / "pairs.parquet")
+    chi2, speed = record["tables"]
+    assert [row[0] for row in chi2["rows"]] == ["outcome", *MATCHED["object"].names]
+    flash, floor = record["flash"][0], record["floor"][0]
+    assert set(flash) == set(floor)
+    assert floor["btag[b_jet]"]["value"] < 5 < flash["btag[b_jet]"]["value"]  # twenty steps teach no decisions
+    assert speed["rows"][0][2]["value"] > 1  # and yet it is faster
 
 
 @pytest.mark.slow
