@@ -32,7 +32,7 @@ from record import Cell, Record, Table, mean, options_of, short
 from lpm.data.batch import Batch
 from lpm.data.io import open_file
 from lpm.data.io.files import find_files
-from lpm.data.matched import KINDS, MATCHED
+from lpm.data.matched import FATES, KINDS, MATCHED
 from lpm.metrics.chi_square import ChiSquare, compared
 from lpm.model.model import Model
 from lpm.recipes.execute import execute
@@ -118,23 +118,25 @@ def of_cms(record: Record, path: str, steps: int, seeds: int) -> Table:
     train, test = batch[~odd], batch[odd]
     flash = [made(trained(train, seed, steps), test, seed) for seed in range(seeds)]
     rows: list[tuple[Cell, ...]] = []
-    for name, kinds in (("outcome", KINDS), *((n, KINDS) for n in ("response", "deta", "mass")), ("btag", ("b_jet",))):
+    for name, kinds in (("found", KINDS), ("tagged", ("b_jet",)), *((n, KINDS) for n in ("response", "deta", "mass"))):
         sides = [numbers(b, name, kinds) for b in (test, *flash)]
         average = (f"{sides[0].mean():.3f}", over([float(s.mean()) for s in sides[1:]]))
         width = (f"{sides[0].std():.3f}", over([float(s.std()) for s in sides[1:]]))
         few = max(2, min(20, len(sides[0]) // 20))
-        chi2 = over([compared(s, sides[0], bins=few).estimate.value for s in sides[1:]]) if name != "outcome" else "—"
+        chi2 = over([compared(s, sides[0], bins=few).estimate.value for s in sides[1:]]) if name not in FATES else "—"
         rows.append((name, "all" if kinds is KINDS else ", ".join(kinds), str(len(sides[0])), *average, *width, chi2))
     head = ("observable", "of", "objects", "mean, CMS", "mean, flash", "spread, CMS", "spread, flash", "χ²/ndf")
     return Table(f"NanoAOD, {len(train):,} generated objects to learn from", head, rows)
 
 
 def numbers(batch: Batch, name: str, kinds: tuple[str, ...]) -> np.ndarray:
-    """One number of the objects of some kinds."""
-    collection = "generated" if name == "outcome" else "object"
+    """One number of the objects of some kinds, or whether each has come so far."""
+    collection = "generated" if name in FATES else "object"
     kind = batch.field("generated.kind").values[batch.collections[collection].event]
     wanted = torch.isin(kind, torch.tensor([float(KINDS.index(k)) for k in kinds]))
-    return batch.field(f"{collection}.{name}").values[wanted].double().numpy()
+    if name in FATES:
+        return (batch.field("generated.outcome").values[wanted] >= FATES.index(name)).double().numpy()
+    return batch.field(f"object.{name}").values[wanted].double().numpy()
 
 
 def speed(model: Model, given: Batch, n: int) -> Table:

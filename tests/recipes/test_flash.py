@@ -69,16 +69,14 @@ def test_objects_of_a_tiny_twin(tmp_path: Path) -> None:
     (one,), (two,), (other,) = (list(apply(model, [b], seed=s)) for b, s in ((matched, 1), (given, 1), (given, 2)))
     assert torch.equal(one.collections["object"].values, two.collections["object"].values)
     assert not torch.equal(one.field("generated.outcome").values, other.field("generated.outcome").values)
-    found = one.field("generated.outcome").values == FATES.index("found")
+    found = one.field("generated.outcome").values >= FATES.index("found")
     assert torch.equal(found, one.collections["object"].lengths > 0)
     assert set(MATCHED.paths) <= set(one.schema.paths)
     jet = one.field("generated.kind").values[found] >= KINDS.index("jet")
     rows = {n: one.field(f"object.{n}").values for n in MATCHED["object"].names}
     assert bool((rows["iso"][jet] == 0).all())
-    assert bool((rows["btag"][~jet] == 0).all())
     assert bool((rows["mass"][~jet] == 0).all())
     assert float(rows["response"].min()) >= 0
-    assert 0 <= float(rows["btag"].min()) <= float(rows["btag"].max()) <= 1
 
 
 def test_clusters_of_a_tiny_twin(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lpm.data.matched import KINDS, MATCHED
+from lpm.data.matched import FATES, KINDS, MATCHED
 from lpm.sim.production import Request, simulate_chunk
 
 pytest.importorskip("pythia8mc", reason="needs the sim extra")
@@ -20,14 +20,15 @@ def test_objects_of_a_small_sample() -> None:
     found, kind = (batch.field(f"generated.{n}").values for n in ("outcome", "kind"))
     assert torch.equal(found > 0, batch.collections["object"].lengths > 0)
     assert set(kind.int().tolist()) == set(range(len(KINDS)))
-    assert 0.3 < float(found.mean()) < 0.95
+    assert 0.3 < float((found > 0).float().mean()) < 0.95
     of = kind[batch.collections["object"].event]
     response = batch.field("object.response").values
     leptons = of <= KINDS.index("muon")
     assert float((response[leptons] - 1).abs().median()) < 0.03
     assert 0.05 < float(response[of >= KINDS.index("jet")].std()) < 0.3
-    tag = batch.field("object.btag").values
-    assert float(tag[of == KINDS.index("b_jet")].mean()) > 0.3 > float(tag[of == KINDS.index("jet")].mean())
+    tag = (found == FATES.index("tagged")).float()
+    assert float(tag[kind == KINDS.index("b_jet")].mean()) > 0.3 > 5 * float(tag[kind == KINDS.index("jet")].mean())
+    assert not bool(tag[kind < KINDS.index("jet")].any())
     # Nothing is found that was generated beyond what the detector covers.
     far = batch.field("generated.eta").values.abs() > 2.75
     assert not bool(found[far].any())

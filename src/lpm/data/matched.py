@@ -17,7 +17,7 @@ from lpm.data.batch import Batch, Ragged
 from lpm.data.schema import Collection, Field, Schema
 from lpm.physics.kinematics import delta_phi, delta_r
 
-__all__ = ["FATES", "KINDS", "MATCHED", "NEAR", "STEPS", "match", "settled"]
+__all__ = ["FATES", "KINDS", "MATCHED", "NEAR", "STEPS", "TAG", "match", "settled"]
 
 KINDS = ("electron", "muon", "photon", "jet", "c_jet", "b_jet")
 """Kinds of generated objects; jets by the heaviest hadron in them."""
@@ -25,14 +25,17 @@ KINDS = ("electron", "muon", "photon", "jet", "c_jet", "b_jet")
 JET = KINDS.index("jet")
 """The first kind of jets; what is reconstructed is of this kind or of one before it."""
 
-FATES = ("missed", "found")
-"""What becomes of a generated object."""
+FATES = ("missed", "found", "tagged")
+"""What becomes of a generated object: nothing is reconstructed of it, something is, or a jet with a b tag."""
+
+TAG = 0.5
+"""Score from which a jet has a b tag, where a simulation gives scores."""
 
 NEAR = {"electron": 0.1, "muon": 0.1, "photon": 0.1, "jet": 0.2}
 """Largest distance between what was generated and what is reconstructed of it."""
 
-STEPS = {"deta": 1e-3, "dphi": 1e-3, "iso": 2e-3, "btag": 0.02}
-"""Steps in which numbers are stored: what is measured exactly, or is a decision, is a number again and again."""
+STEPS = {"deta": 1e-3, "dphi": 1e-3, "iso": 0.01}
+"""Steps in which numbers are stored: what is measured exactly, or is nothing, is one number again and again."""
 
 MATCHED = Schema(
     name="matched",
@@ -59,7 +62,6 @@ MATCHED = Schema(
                 Field(name="dphi", unit="rad", text="azimuth minus the generated one"),
                 Field(name="mass", unit="GeV", low=0.0, text="mass of a jet; 0 of others"),
                 Field(name="iso", low=0.0, text="pt of others around a lepton or photon, over its own; 0 of jets"),
-                Field(name="btag", low=0.0, high=1.0, text="score or decision of a b tag; 0 of leptons and photons"),
             ),
         ),
     ),
@@ -75,7 +77,8 @@ def match(generated: Ragged, found: Ragged, first: int = 0) -> Batch:
 
     Args:
         generated: (N, 5) pt, eta, phi, mass and index into `KINDS`, in B collisions.
-        found: (M, 7) pt, eta, phi, mass, index into `KINDS` up to `jet`, iso, btag, in the same collisions.
+        found: (M, 7) pt, eta, phi, mass, index into `KINDS` up to `jet`, iso, and score or decision
+            of a b tag, in the same collisions.
         first: Number of the first of the collisions.
 
     Returns:
@@ -93,10 +96,12 @@ def match(generated: Ragged, found: Ragged, first: int = 0) -> Batch:
     at = _partners(generated, found)
     seen = at >= 0
     r = found.values.float()[at[seen]]
-    columns = [g[:, :4], _alone(generated)[:, None], g[:, 4:], (first + generated.event)[:, None], seen[:, None]]
+    fate = seen.long()
+    fate[seen] += r[:, 6] > TAG
+    columns = [g[:, :4], _alone(generated)[:, None], g[:, 4:], (first + generated.event)[:, None], fate[:, None]]
     mine = g[seen]
     rows = torch.stack(
-        [r[:, 0] / mine[:, 0], r[:, 1] - mine[:, 1], delta_phi(r[:, 2], mine[:, 2]), r[:, 3], r[:, 5], r[:, 6]], 1
+        [r[:, 0] / mine[:, 0], r[:, 1] - mine[:, 1], delta_phi(r[:, 2], mine[:, 2]), r[:, 3], r[:, 5]], 1
     )
     given = torch.cat([c.to(torch.float32) for c in columns], 1)
     made = Ragged.from_lengths(settled(rows, kind[seen]), seen.long())
@@ -104,22 +109,22 @@ def match(generated: Ragged, found: Ragged, first: int = 0) -> Batch:
 
 
 def settled(rows: Tensor, kind: Tensor) -> Tensor:
-    """(N, fields of an object) as they are stored: in steps, and no isolation of jets, no mass and no tag of others.
+    """(N, fields of an object) as they are stored: in steps, and no isolation of jets, no mass of others.
 
     Args:
         rows: In the order of the fields.
         kind: (N,) indices into `KINDS`.
 
     Example:
-        >>> row = torch.tensor([[1.0, 0.0004, 0.0126, 8.0, 0.1, 0.97]])
-        >>> [round(x, 4) for x in settled(row, torch.tensor([JET]))[0].tolist()]
-        [1.0, 0.0, 0.013, 8.0, 0.0, 0.98]
+        >>> row = torch.tensor([[1.0, 0.0004, 0.0126, 8.0, 0.104]])
+        >>> [round(x, 4) for i in (0, JET) for x in settled(row, torch.tensor([i]))[0].tolist()]
+        [1.0, 0.0, 0.013, 0.0, 0.1, 1.0, 0.0, 0.013, 8.0, 0.0]
     """
     is_jet, out = kind >= JET, []
     for name, values in zip(MATCHED["object"].names, rows.unbind(1), strict=True):
         step = STEPS.get(name, 0.0)
         stored = (values / step).round() * step if step else values
-        has = ~is_jet if name == "iso" else is_jet if name in ("mass", "btag") else torch.ones_like(is_jet)
+        has = ~is_jet if name == "iso" else is_jet if name == "mass" else torch.ones_like(is_jet)
         out.append(torch.where(has, stored, 0.0))
     return torch.stack(out, 1)
 

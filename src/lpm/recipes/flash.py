@@ -51,7 +51,7 @@ def tracks(size: int = 1, data: tuple[str, ...] = ("tracks",), valid: tuple[str,
 
 
 def objects(size: int = 1, data: tuple[str, ...] = ("matched",), valid: tuple[str, ...] = ()) -> RunConfig:
-    """Efficiency, response, isolation and b tags of leptons, photons and jets, learned from any simulation.
+    """Efficiency, b tags, response and isolation of leptons, photons and jets, learned from any simulation.
 
     Args:
         size: The dial.
@@ -62,7 +62,6 @@ def objects(size: int = 1, data: tuple[str, ...] = ("matched",), valid: tuple[st
     given = (_log("pt"), Transform(field="eta"), _log("mass", 1.0), _log("near", 0.1))
     made = (
         _log("response"), _asinh("deta", 0.01), _asinh("dphi", 0.01), _log("mass", 0.5), _asinh("iso", 0.02),
-        Transform(field="btag"),
     )  # fmt: skip
     model = ModelConfig(
         backbone=BackboneConfig(width=32 * size, depth=1, heads=size, registers=0),

@@ -52,7 +52,7 @@ _KIND = MATCHED["generated"].names.index("kind")
 _PAIRS = {
     "particle": _Pair("track", TRACKS, tuple(int(n in ("found", "muon")) for n in OUTCOMES),
                       lambda rows, given: flash.settled(rows)),
-    "generated": _Pair("object", MATCHED, (0, 1), lambda rows, given: matched.settled(rows, given[:, _KIND].long())),
+    "generated": _Pair("object", MATCHED, (0, 1, 1), lambda rows, given: matched.settled(rows, given[:, _KIND].long())),
 }  # fmt: skip
 """By the collection that is given."""
 

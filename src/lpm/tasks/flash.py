@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lpm.data.batch import Batch
 from lpm.data.flash import NEUTRALS, OUTCOMES, SPECIES, TRACKS
-from lpm.data.matched import KINDS, MATCHED
+from lpm.data.matched import FATES, KINDS, MATCHED
 from lpm.data.schema import Field
 from lpm.metrics.chi_square import ChiSquare, compared, homogeneity
 from lpm.metrics.estimate import Estimate
@@ -205,28 +205,35 @@ def _groups(batch: Batch) -> tuple[Array, Array, Array, Array, Array]:
 
 
 def _objects(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSquare]:
-    """Of each kind: how many are found in cells of pt and pseudorapidity, and each number of those that are."""
+    """Of each kind: how many are found and tagged in cells of pt and pseudorapidity, and each number of those."""
     sides, out = (generated, reference), {}
     of = [b.field("generated.kind").values for b in sides]
     cells = [_cells(b) for b in sides]
     for i, name in enumerate(KINDS):
         tables = [
-            torch.bincount((2 * c + b.field("generated.outcome").values.long())[k == i], minlength=2 * _CELLS)
+            torch.bincount(
+                (len(FATES) * c + b.field("generated.outcome").values.long())[k == i], minlength=len(FATES) * _CELLS
+            )
             for c, b, k in zip(cells, sides, of, strict=True)
         ]
         if min(int(t.sum()) for t in tables) >= 10 * _CELLS:
-            out[f"outcome[{name}]"] = homogeneity(*(t.view(_CELLS, 2).numpy() for t in tables), seed=seed)
+            out[f"outcome[{name}]"] = homogeneity(*(t.view(_CELLS, len(FATES)).numpy() for t in tables), seed=seed)
     kinds = [k[b.collections["object"].event] for k, b in zip(of, sides, strict=True)]
     for field in MATCHED["object"].names:
         values = [b.field(f"object.{field}").values for b in sides]
         for i, name in enumerate(KINDS):
             of_one = [v[k == i] for v, k in zip(values, kinds, strict=True)]
-            # What is always the same, as the mass of an electron, is no observable.
-            if min(map(len, of_one)) >= 10 * _SPECIES_BINS and bool(torch.cat(of_one).diff().any()):
+            # What is always the same, as the mass of an electron, is no observable, or all but always.
+            if min(map(len, of_one)) >= 10 * _SPECIES_BINS and _varies(torch.cat(of_one).numpy()):
                 out[f"{field}[{name}]"] = compared(*of_one, seed=seed, bins=_SPECIES_BINS)
     if not out:
         raise ValueError(f"expected at least {10 * _SPECIES_BINS} found objects of one kind on both sides, got fewer")
     return out
+
+
+def _varies(values: NDArray[np.float32]) -> bool:
+    """Whether enough values are other than the most frequent one."""
+    return len(values) - int(np.unique(values, return_counts=True)[1].max()) > 10
 
 
 def _cells(batch: Batch) -> torch.Tensor:

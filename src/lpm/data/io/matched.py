@@ -170,7 +170,9 @@ def _seen(rows: Ragged, kind: str) -> Ragged:
     x = rows.values
     tag = torch.where(x[:, 5] > 1, x[:, 5] % 2, x[:, 5].clamp_min(0.0))
     index = torch.full_like(tag, float(KINDS.index(kind)))
-    return rows.with_values(torch.stack([*x[:, :4].unbind(1), index, x[:, 4].clamp_min(0.0), tag], 1))
+    return rows.with_values(
+        torch.stack([*x[:, :3].unbind(1), x[:, 3].clamp_min(0.0), index, x[:, 4].clamp_min(0.0), tag], 1)
+    )
 
 
 def _of_kind(rows: Ragged) -> Ragged:
