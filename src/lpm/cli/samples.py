@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -18,6 +18,7 @@ from lpm.cli import farm as options
 
 if TYPE_CHECKING:
     from lpm.data.farm import Farm
+    from lpm.sim.calorimeter_production import Engine
     from lpm.theory.shards import Draw, Request
 
 __all__ = ["TASKS", "Asked", "make"]
@@ -32,6 +33,7 @@ class Asked:
     number: int
     preset: str | None = None
     dataset: str | None = None
+    engine: str = "parametrised"
     process: str | None = None
     classes: str = ""
     pt: tuple[float, float] | None = None
@@ -155,8 +157,11 @@ def _showers(a: Asked) -> None:
     from lpm.sim.calorimeter_production import produce_showers
 
     with a.bar("simulating showers") as done:
-        manifest = produce_showers(a.number, a.out, card=a.card, seed=a.seed, command=a.command, done=done)
-    a.tell(manifest, f"{a.number:,} showers, parametrised: {manifest['request']['card']['text']}")
+        manifest = produce_showers(
+            a.number, a.out, card=a.card, engine=cast("Engine", a.engine), seed=a.seed, command=a.command, done=done
+        )  # fmt: skip
+    how = "parametrised" if a.engine == "parametrised" else "of Geant4"
+    a.tell(manifest, f"{a.number:,} showers, {how}: {manifest['request']['card']['text']}")
 
 
 def _paths(a: Asked) -> None:
@@ -210,7 +215,7 @@ TASKS = {
     "jets": Task("jetclass", _particles, _PARTICLES),
     "events": Task("four-tops", _particles, _PARTICLES),
     "pid": Task("alice", _tracks, ("preset", "resume")),
-    "calorimeter": Task("1-photons", _showers, ("dataset",)),
+    "calorimeter": Task("1-photons", _showers, ("dataset", "engine")),
     "flash": Task("forward", _flash, ("preset", "process", "resume")),
     "reductions": Task("trianglebox", _paths, ("preset", "resume", *_FARM)),
     "scrambles": Task("spinor", _scrambles, ("preset", "resume", *_FARM)),

@@ -32,6 +32,9 @@ def simulate(
     dataset: Annotated[
         str | None, typer.Option(help="For calorimeter: 1-photons (if none is named), 1-pions, 2, 3, or a .toml file.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="For calorimeter: parametrised, or geant4 where it and its data files are installed.")
+    ] = "parametrised",
     process: Annotated[
         str | None, typer.Option(help="For flash: charged (if none is named), photons, bu2jpsik, d02kpi, minbias.")
     ] = None,
@@ -65,8 +68,9 @@ def simulate(
     """
     make(
         Asked(
-            task=task, out=out, number=number, preset=preset, dataset=dataset, process=process, classes=classes, pt=pt,
-            detector=detector, seed=seed, resume=resume, compact=compact, as_json=as_json, on=on, workers=workers,
-            time=time, memory=memory, partition=partition, account=account, extra=tuple(extra or ()), dry_run=dry_run,
+            task=task, out=out, number=number, preset=preset, dataset=dataset, engine=engine, process=process,
+            classes=classes, pt=pt, detector=detector, seed=seed, resume=resume, compact=compact, as_json=as_json,
+            on=on, workers=workers, time=time, memory=memory, partition=partition, account=account,
+            extra=tuple(extra or ()), dry_run=dry_run,
         )
     )  # fmt: skip
