@@ -85,7 +85,7 @@ def test_makes_showers(tmp_path: Path) -> None:
         (("calorimeter", "x.hdf5", "-n", "1", "--dataset", "7"), "no card of calorimeters '7'"),
         (
             ("calorimeter", "x.hdf5", "-n", "1", "--compact"),
-            "calorimeter: leave --compact out; it takes --seed, --json and --dataset",
+            "calorimeter: leave --compact out; it takes --seed, --json, --dataset and --engine",
         ),
         (("reductions", "x", "-n", "1", "--dry-run"), "reductions: leave --dry-run out"),
         (("jets", "x", "-n", "1", "--workers", "0"), "workers"),

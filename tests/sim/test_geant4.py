@@ -61,7 +61,7 @@ def test_without_data_nothing_is_made(no_data: Path, tmp_path: Path) -> None:
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(DATA, raising=False)
     if HERE:
-        with pytest.raises(ValueError, match="expected the folder of Geant4's data files in GEANT4_DATA_DIR, got noth"):
+        with pytest.raises(ValueError, match="expected the folder of Geant4's data files in GEANT4_DATA_DIR, got"):
             ready()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install geant4-pybind"):
