@@ -50,6 +50,7 @@ RESULTS_OF = {
 
 SPEED_OF = {
     "particle_transformer": "The same Particle Transformer, faster",
+    "best_tagger": "Our taggers beside weaver's",
     "generative_training": "Generative training without padding",
     "sampling": "Sampling",
     "data_parallel": "Two processes",

@@ -72,6 +72,17 @@ def test_particle_transformer(start: Start) -> None:
     assert all(float(row[1].replace(",", "")) > 100 for row in memory["rows"])
 
 
+@pytest.mark.slow
+def test_best_tagger(start: Start) -> None:
+    pytest.importorskip("weaver", reason="weaver-core is not installed")
+    record = start("best_tagger")
+    speed, memory = record["tables"]
+    assert [row[0] for row in speed["rows"]] == ["lpm, no pairs", "lpm", "ParT (lpm)", "ParT (weaver)"]
+    assert [row[0] for row in memory["rows"]] == ["lpm, no pairs", "ParT (weaver)"]
+    for row in speed["rows"][:3]:
+        assert row[5]["value"] == pytest.approx(row[4]["value"] / speed["rows"][3][4]["value"], rel=0.5)
+
+
 def test_metrics(start: Start) -> None:
     record = start("metrics")
     (table,) = record["tables"]
