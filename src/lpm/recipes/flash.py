@@ -11,7 +11,7 @@ measured is asked when it is known of all photons of a group how many clusters t
 from __future__ import annotations
 
 from lpm.data.flash import NUMBERS, OUTCOMES, SPECIES
-from lpm.data.matched import FATES, KINDS
+from lpm.data.matched import FATES, KINDS, STEPS
 from lpm.model.backbone import BackboneConfig
 from lpm.model.heads import ClassifyConfig, DensityConfig, SegmentConfig
 from lpm.model.model import ModelConfig
@@ -75,7 +75,7 @@ def objects(size: int = 1, data: tuple[str, ...] = ("matched",), valid: tuple[st
         },
         heads={
             "outcome": ClassifyConfig(target="generated.outcome", classes=FATES, given=("generated",)),
-            "object": DensityConfig(of="object", given=("generated",), hidden=32 * size, bins=16),
+            "object": DensityConfig(of="object", given=("generated",), hidden=32 * size, bins=16, steps=STEPS),
         },
     )
     return RunConfig(

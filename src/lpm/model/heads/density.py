@@ -16,7 +16,7 @@ Shapes: B events, T rows, F features, D width, U hidden units of a field, K bins
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -47,9 +47,13 @@ class DensityConfig:
         reach: The spline acts within ± this.
         jitter: Deviation of a blur of the features in training, so that a number which is often exactly the same does
             not get an infinite density.
+        steps: {field: step in which it is stored}. In training a number is spread evenly over its step (Theis, van den
+            Oord, Bethge, arXiv 1511.01844), so that few numbers that occur often are no comb of peaks. What is drawn
+            has to be rounded again.
 
     Raises:
-        ValueError: If nothing is given, or the collection itself is, or `row` is no field of it.
+        ValueError: If nothing is given, or the collection itself is, or `row` is no field of it, or a step is not
+            above 0.
     """
 
     of: str
@@ -59,12 +63,15 @@ class DensityConfig:
     bins: int = 10
     reach: float = 5.0
     jitter: float = 0.01
+    steps: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.given or self.of in self.given:
             raise ValueError(f"density of {self.of}: expected other collections as given, got {self.given}")
         if self.row is not None and self.row.partition(".")[0] != self.of:
             raise ValueError(f"density of {self.of}: expected the row of a {self.of}, got {self.row}")
+        if any(step <= 0 for step in self.steps.values()):
+            raise ValueError(f"density of {self.of}: expected steps above 0, got {self.steps}")
 
     def build(self, width: int, tokenizers: dict[str, Tokenizer]) -> Density:
         """The head, for a backbone of the given width."""
@@ -123,13 +130,21 @@ class Density(Head):
         """(B,) negative log-density a field, summed over the rows of the event; 0 without rows."""
         (tokenizer,) = self._tokenizer
         with torch.no_grad():
-            tokens = tokenizer.encode(batch)
+            tokens = tokenizer.encode(self._spread(batch) if self.training and self.config.steps else batch)
             assert tokens.features is not None
             if self.training and self.config.jitter:
                 noise = torch.randn_like(tokens.features) * self.config.jitter
                 tokens = Tokens(tokens.offsets, features=tokens.features + noise)
         log_T = self.logarithm(self.states(hidden, tokens, self.rows(batch)), tokens).float()
         return Ragged(-log_T / self.before.shape[0], tokens.offsets).sum()
+
+    def _spread(self, batch: Batch) -> Batch:
+        """Numbers that are stored in steps, anywhere within theirs."""
+        rows, names = batch.collections[self.of], batch.schema[self.of].names
+        values = rows.values.clone()
+        for name, step in self.config.steps.items():
+            values[:, names.index(name)] += step * (torch.rand(len(values), device=values.device) - 0.5)
+        return Batch(batch.schema, {**batch.collections, self.of: rows.with_values(values)})
 
     @torch.no_grad()
     def predict(self, hidden: Hidden, streams: Streams) -> Tensor:
