@@ -124,6 +124,45 @@ def test_rows_of_rows_are_drawn_from_their_states() -> None:
     assert float((drawn[:, 1:] - rows[:, 1:]).abs().mean()) < 0.3 * float(rows[:, 1:].abs().mean())
 
 
+def test_numbers_that_are_stored_in_steps_are_drawn_as_often() -> None:
+    """Two of three are nothing, the others 1 or 2 steps; once the density knows of the step, rounding finds them again."""
+    g = torch.Generator().manual_seed(0)
+    schema = Schema(
+        name="toy",
+        collections=(
+            Collection(name="particle", fields=(Field(name="p"),)),
+            Collection(name="track", fields=(Field(name="iso"),)),
+        ),
+    )
+    n, step = 3000, 0.5
+    count = torch.multinomial(torch.tensor([4.0, 1.0, 1.0]), n, replacement=True, generator=g)
+    batch = Batch(
+        schema,
+        {"particle": Ragged.single(torch.ones(n, 1)), "track": Ragged.single(step * count[:, None].float())},
+    )
+    seen, made_of = (ContinuousConfig(collection=c, fields=(Transform(field=f),)) for c, f in
+                     (("particle", "p"), ("track", "iso")))  # fmt: skip
+    head = DensityConfig(of="track", given=("particle",), hidden=16, steps={"iso": step})
+    torch.manual_seed(1)
+    made = Model(
+        ModelConfig(backbone=BackboneConfig(width=16, depth=1, heads=1, registers=0),
+                    tokenizers={"particle": seen, "track": made_of}, heads={"track": head}), schema
+    )  # fmt: skip
+    for name in made.tokenizers:
+        made.tokenizer(name).fit([batch])
+    optimiser = torch.optim.AdamW(made.parameters(), 1e-2)
+    for _ in range(200):
+        made(batch)["track"].mean().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    shell = Batch(schema, {**batch.collections, "track": Ragged.single(torch.full((n, 1), torch.nan))})
+    drawn = fill(made.eval(), shell, "track", generator=g).collections["track"].values[:, 0]
+    found = (drawn / step).round().long().clamp(0, 2).bincount(minlength=3) / n
+    torch.testing.assert_close(found, count.bincount(minlength=3) / n, atol=0.03, rtol=0)
+    with pytest.raises(ValueError, match="steps above 0"):
+        replace(head, steps={"iso": 0.0})
+
+
 def test_losses_are_of_events_and_everything_learns() -> None:
     made, batch = model(), toy(60)
     made.train()
