@@ -125,7 +125,7 @@ def test_rows_of_rows_are_drawn_from_their_states() -> None:
 
 
 def test_numbers_that_are_stored_in_steps_are_drawn_as_often() -> None:
-    """Two of three are nothing, the others 1 or 2 steps; once the density knows of the step, rounding finds them again."""
+    """Two of three are nothing, the others 1 or 2 steps; a density that knows of the step finds them again."""
     g = torch.Generator().manual_seed(0)
     schema = Schema(
         name="toy",
