@@ -82,14 +82,14 @@ def test_makes_showers(tmp_path: Path) -> None:
         (("pid", "x", "-n", "1", "--dataset", "2"), "pid: leave --dataset out"),
         (("calorimeter", "x.hdf5", "-n", "0"), "at least 1 shower"),
         (("calorimeter", "x.parquet", "-n", "1"), "ends in .hdf5"),
-        (("calorimeter", "x.hdf5", "-n", "1", "--dataset", "7"), "no card of calorimeters '7'"),
+        (("calorimeter", "x.hdf5", "-n", "1", "--dataset", "7"), "no calorimeter card '7'"),
         (
             ("calorimeter", "x.hdf5", "-n", "1", "--compact"),
             "calorimeter: leave --compact out; it takes --seed, --json, --dataset and --engine",
         ),
         (("reductions", "x", "-n", "1", "--dry-run"), "reductions: leave --dry-run out"),
         (("jets", "x", "-n", "1", "--workers", "0"), "workers"),
-        (("pid", "x", "-n", "1", "--preset", "atlas"), "no card of tracks 'atlas'"),
+        (("pid", "x", "-n", "1", "--preset", "atlas"), "no tracks card 'atlas'"),
         (("jets", "x", "-n", "1", "--preset", "jet-origin-z", "--pt", "1", "2"), "pt: is for presets of single jets"),
     ],
 )

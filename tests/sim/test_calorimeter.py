@@ -153,7 +153,7 @@ def test_bad_wishes(tmp_path):
         ({"n": 1, "out": "a.hdf5", "seed": -1}, "seed from 0"),
         ({"n": 1, "out": "a.parquet"}, r"ends in \.hdf5"),
         ({"n": 1, "out": "x.hdf5"}, "exists already"),
-        ({"n": 1, "out": "a.hdf5", "card": "9"}, "no card of calorimeters '9': expected one of 1-photons"),
+        ({"n": 1, "out": "a.hdf5", "card": "9"}, "no calorimeter card '9': expected one of 1-photons"),
     ):
         with pytest.raises(ValueError, match=match):
             produce_showers(**{**arguments, "out": tmp_path / arguments["out"]})

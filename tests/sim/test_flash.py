@@ -194,7 +194,7 @@ def test_what_cannot_be_simulated_is_refused(tmp_path: Path) -> None:
         simulate(10, "z2mumu")
     with pytest.raises(ValueError, match="expected at least 1 particle"):
         produce_flash(0, tmp_path / "x")
-    with pytest.raises(ValueError, match="no card of spectrometers 'atlas': expected one of forward"):
+    with pytest.raises(ValueError, match="no flash card 'atlas': expected one of forward"):
         simulate(10, card="atlas")
     with pytest.raises(ValueError, match="follow one another along z"):
         replace(CARD, plane=CARD.plane[::-1])

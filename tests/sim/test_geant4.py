@@ -66,7 +66,7 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install geant4-pybind"):
         simulate(np.array([1.0]), read_stack_card("2"), 1)
-    with pytest.raises(ValueError, match="no stack of planes for '1-photons': Geant4 simulates 2, 3"):
+    with pytest.raises(ValueError, match="no geant4 card '1-photons': expected one of 2, 3"):
         read_stack_card("1-photons")
     words = ["simulate", "calorimeter", str(tmp_path / "a.hdf5"), "-n", "1", "--engine", "other"]
     result = CliRunner().invoke(app, words)

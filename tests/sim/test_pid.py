@@ -126,7 +126,7 @@ def test_empty_samples_and_other_species() -> None:
 def test_what_cannot_be_simulated_is_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="number of tracks: expected 0 or more"):
         simulate(-1)
-    with pytest.raises(ValueError, match="no card of tracks 'atlas': expected one of alice, mismodelled"):
+    with pytest.raises(ValueError, match="no tracks card 'atlas': expected one of alice, mismodelled"):
         simulate(10, card="atlas")
     with pytest.raises(ValueError, match="species tau: expected names out of"):
         simulate(10, card=replace(CARD, species={"tau": CARD.species["p"]}))

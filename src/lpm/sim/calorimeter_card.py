@@ -6,14 +6,12 @@ path of a file of the same form does as well. Lengths are in mm, energies in GeV
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 from lpm.data.showers import DATA_SETS
 from lpm.records.config import from_dict
-from lpm.sim.card import CARDS
+from lpm.sim.card import file_of, table_of
 
 __all__ = ["CalorimeterCard", "Hadronic", "Material", "read_calorimeter_card"]
 
@@ -121,17 +119,8 @@ def read_calorimeter_card(name: str) -> CalorimeterCard:
         >>> read_calorimeter_card("2").material.charge
         72.0
     """
-    folder = CARDS / "calorimeter"
-    for path in (folder / f"{name}.toml", Path(name)):
-        if path.suffix == ".toml" and path.is_file():
-            break
-    else:
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
-        raise ValueError(f"no card of calorimeters {name!r}: expected one of {known}, or the path of a .toml file")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not TOML: {error}") from None
+    path = file_of(name, "calorimeter", ".toml")
+    raw = table_of(path)
     if isinstance(raw.get("depth"), dict):  # equal layers: where the first begins, the step, and how many
         raw["depth"] = _steps(raw["depth"], str(path))
     if isinstance(raw.get("material"), dict) and isinstance(raw["material"].get("moliere"), float):

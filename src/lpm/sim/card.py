@@ -39,6 +39,7 @@ __all__ = [
     "process",
     "read_detector",
     "read_preset",
+    "table_of",
 ]
 
 Array = NDArray[np.float64]
@@ -378,7 +379,12 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-def _load(path: Path) -> dict[str, Any]:
+def table_of(path: Path) -> dict[str, Any]:
+    """What a card says, as nested tables.
+
+    Raises:
+        ValueError: If it is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -398,7 +404,7 @@ def read_detector(name: str) -> Detector | None:
     if name == "none":
         return None
     path = file_of(name, "detector", ".toml", ("none",))
-    detector: Detector = _build(Detector, _load(path), str(path))
+    detector: Detector = _build(Detector, table_of(path), str(path))
     return detector
 
 
@@ -413,7 +419,7 @@ def read_preset(name: str) -> Preset:
         (500.0, 1000.0)
     """
     path = file_of(name, "preset", ".toml")
-    preset: Preset = _build(Preset, _load(path), str(path))
+    preset: Preset = _build(Preset, table_of(path), str(path))
     return preset
 
 

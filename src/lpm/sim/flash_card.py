@@ -6,12 +6,10 @@ are in mm along z, the beam; fields in T; energies in GeV; thicknesses in radiat
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 
 from lpm.records.config import from_dict
-from lpm.sim.card import CARDS
+from lpm.sim.card import file_of, table_of
 
 __all__ = ["Counter", "Finding", "FlashCard", "Lead", "Magnet", "Muon", "Plane", "read_flash_card"]
 
@@ -213,16 +211,7 @@ def read_flash_card(name: str) -> FlashCard:
         >>> read_flash_card("forward").magnet.bending
         4.0
     """
-    folder = CARDS / "flash"
-    for path in (folder / f"{name}.toml", Path(name)):
-        if path.suffix == ".toml" and path.is_file():
-            break
-    else:
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
-        raise ValueError(f"no card of spectrometers {name!r}: expected one of {known}, or the path of a .toml file")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not TOML: {error}") from None
+    path = file_of(name, "flash", ".toml")
+    raw = table_of(path)
     card: FlashCard = from_dict(FlashCard, raw, str(path))
     return card

@@ -19,7 +19,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 
 from lpm.data.showers import DATA_SETS
 from lpm.records.config import from_dict
-from lpm.sim.card import CARDS
+from lpm.sim.card import file_of, table_of
 
 __all__ = ["DATA", "Plane", "StackCard", "read_stack_card", "ready", "simulate"]
 
@@ -95,15 +94,8 @@ def read_stack_card(name: str) -> StackCard:
         >>> read_stack_card("2").absorber.material
         'G4_W'
     """
-    folder = CARDS / "geant4"
-    path = folder / f"{name}.toml" if not name.endswith(".toml") else Path(name)
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
-        raise ValueError(f"no stack of planes for {name!r}: Geant4 simulates {known}, or the stack of a .toml file")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not TOML: {error}") from None
+    path = file_of(name, "geant4", ".toml")
+    raw = table_of(path)
     card: StackCard = from_dict(StackCard, raw, str(path))
     return card
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpm.records.config import from_dict
-from lpm.sim.card import file_of
+from lpm.sim.card import file_of, table_of
 from lpm.sim.colour import coloured
 
 __all__ = ["MASSES", "Process", "hard_events", "rambo", "read_process"]
@@ -80,10 +79,7 @@ def read_process(name: str) -> Process:
         (6, -6, 23)
     """
     path = file_of(name, "phase-space", ".toml")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not TOML: {error}") from None
+    raw = table_of(path)
     process: Process = from_dict(Process, raw, str(path))
     unknown = [p for p in process.final if abs(p) not in MASSES]
     if unknown or len(process.final) < 2:

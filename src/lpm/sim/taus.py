@@ -11,7 +11,6 @@ Shapes: J jets, N particles.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +21,7 @@ from lpm.data.batch import Batch
 from lpm.data.fields import PARTICLE, TAU_CLASSES, TAU_DECAYS, jets_schema
 from lpm.data.schema import Schema
 from lpm.records.config import from_dict
-from lpm.sim.card import file_of
+from lpm.sim.card import file_of, table_of
 from lpm.sim.detector import TYPE, Objects
 from lpm.sim.jets import Selection, cluster, nearest, wrap
 from lpm.sim.pythia import Events, Partons, Taus
@@ -103,10 +102,7 @@ def read_tau_card(name: str) -> TauCard:
         True
     """
     path = file_of(name, "tau", ".toml")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not TOML: {error}") from None
+    raw = table_of(path)
     card: TauCard = from_dict(TauCard, raw, str(path))
     return card
 

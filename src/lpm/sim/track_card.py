@@ -6,12 +6,10 @@ Lengths are in mm, times in ns, momenta in GeV.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 
 from lpm.records.config import from_dict
-from lpm.sim.card import CARDS
+from lpm.sim.card import file_of, table_of
 
 __all__ = ["Flight", "Gas", "Silicon", "Spectrum", "TrackCard", "Transition", "read_track_card"]
 
@@ -196,16 +194,7 @@ def read_track_card(name: str) -> TrackCard:
         >>> read_track_card("alice").field
         0.5
     """
-    folder = CARDS / "tracks"
-    for path in (folder / f"{name}.toml", Path(name)):
-        if path.suffix == ".toml" and path.is_file():
-            break
-    else:
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
-        raise ValueError(f"no card of tracks {name!r}: expected one of {known}, or the path of a .toml file")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not TOML: {error}") from None
+    path = file_of(name, "tracks", ".toml")
+    raw = table_of(path)
     card: TrackCard = from_dict(TrackCard, raw, str(path))
     return card
