@@ -83,6 +83,25 @@ class _MatchedReader(JetsOfCollisionsReader):
         none = torch.zeros(int(lengths.sum()), dtype=torch.float64)
         return Ragged.from_lengths(torch.stack([pick(columns, n) if n else none for n in names], 1), lengths)
 
+    def seen(
+        self, more: dict[str, tuple[str | None, ...]], places: Sequence[str], joint: str, start: int, stop: int
+    ) -> Ragged:
+        """Reconstructed objects of all kinds.
+
+        Args:
+            more: {prefix of the branches: branches of mass, isolation and b tag, or None}.
+            places: Names of transverse momentum, pseudorapidity and azimuth.
+            joint: Between prefix and name.
+            start: First collision.
+            stop: One past the last.
+        """
+        parts = [
+            _seen(self.rows([*(f"{prefix}{joint}{n}" for n in places), *extra], start, stop), prefix.lower())
+            for prefix, extra in more.items()
+            if f"{prefix}{joint}{places[0]}" in self.branches
+        ]
+        return _joined(parts)
+
     def first_of(self, prefix: str, names: Sequence[str], joint: str) -> str | None:
         """The first of several branches that the file has."""
         return next((b for n in names if (b := f"{prefix}{joint}{n}") in self.branches), None)
@@ -111,21 +130,14 @@ class CmsMatchedReader(_MatchedReader):
     def reconstructed(self, start: int, stop: int) -> Ragged:
         """See `_MatchedReader.reconstructed`."""
         tag = self.first_of("Jet", ("btagUParTAK4B", "btagPNetB", "btagDeepFlavB", "btagDeepB"), "_")
-        parts = [self._seen("Jet", "mass", None, tag, start, stop)]
-        for prefix in ("Electron", "Muon", "Photon"):
-            names = ("pfRelIso04_all", "pfRelIso03_all", "pfRelIso03_all_quadratic")
-            parts.append(self._seen(prefix, None, self.first_of(prefix, names, "_"), None, start, stop))
-        return _joined(parts)
-
-    def _seen(
-        self, prefix: str, mass: str | None, iso: str | None, tag: str | None, start: int, stop: int
-    ) -> Ragged:  # fmt: skip
-        names = [*(f"{prefix}_{n}" for n in ("pt", "eta", "phi")), f"{prefix}_{mass}" if mass else None, iso, tag]
-        return _seen(self.rows(names, start, stop), prefix.lower())
+        iso = ("pfRelIso04_all", "pfRelIso03_all", "pfRelIso03_all_quadratic")
+        more: dict[str, tuple[str | None, ...]] = {"Jet": ("Jet_mass", None, tag)}
+        more |= {n: (None, self.first_of(n, iso, "_"), None) for n in ("Electron", "Muon", "Photon")}
+        return self.seen(more, ("pt", "eta", "phi"), "_", start, stop)
 
 
 class DelphesMatchedReader(_MatchedReader):
-    """Delphes trees with the generated particles. A jet with a bottom or charm hadron in it is a b or c jet."""
+    """Delphes trees with the generated particles, without those of pile-up. Heavy hadrons make b and c jets."""
 
     format = "delphes-matched"
     usual_tree = "Delphes"
@@ -134,11 +146,11 @@ class DelphesMatchedReader(_MatchedReader):
 
     def leptons(self, start: int, stop: int) -> Ragged:
         """See `_MatchedReader.leptons`."""
-        names = ("PT", "Eta", "Phi", "PID", "Status", "M1")
-        rows = self.rows([f"Particle.{n}" for n in names], start, stop)
-        pt, _, _, pid, status, mother = rows.values.unbind(1)
+        names = (f"Particle.{n}" for n in ("PT", "Eta", "Phi", "PID", "Status", "M1"))
+        rows = self.rows([*names, self.first_of("Particle", ("IsPU",), ".")], start, stop)
+        _, _, _, pid, status, mother, pile_up = rows.values.unbind(1)
         light = torch.isin(pid.abs(), torch.tensor(list(_PDG), dtype=pid.dtype))
-        good = (status == 1) & light & (pt > min(_PT.values()) / 2) & ~_of_hadrons(rows, pid, status, mother)
+        good = (status == 1) & light & (pile_up == 0) & ~_of_hadrons(rows, pid, status, mother)
         return _of_kind(_chosen(rows.with_values(rows.values[:, :4]), good))
 
     def jets(self, start: int, stop: int) -> Ragged:
@@ -153,16 +165,9 @@ class DelphesMatchedReader(_MatchedReader):
 
     def reconstructed(self, start: int, stop: int) -> Ragged:
         """See `_MatchedReader.reconstructed`."""
-        parts = []
-        for prefix in ("Jet", "Electron", "Muon", "Photon"):
-            extra = [
-                self.first_of(prefix, (name,) if is_jet == (prefix == "Jet") else (), ".")
-                for name, is_jet in (("Mass", True), ("IsolationVar", False), ("BTag", True))
-            ]
-            if f"{prefix}.PT" in self.branches:
-                rows = self.rows([*(f"{prefix}.{n}" for n in ("PT", "Eta", "Phi")), *extra], start, stop)
-                parts.append(_seen(rows, prefix.lower()))
-        return _joined(parts)
+        more: dict[str, tuple[str | None, ...]] = {"Jet": ("Jet.Mass", None, self.first_of("Jet", ("BTag",), "."))}
+        more |= {n: (None, self.first_of(n, ("IsolationVar",), "."), None) for n in ("Electron", "Muon", "Photon")}
+        return self.seen(more, ("PT", "Eta", "Phi"), ".", start, stop)
 
 
 def _seen(rows: Ragged, kind: str) -> Ragged:
