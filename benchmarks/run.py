@@ -97,6 +97,9 @@ def section(name: str, folder: Path) -> str:
     notes = "".join(f"- {n}\n" for n in [*record["notes"], *origin(record)])
     if figure(record):
         tables += f"\n\n![Peak memory against weight](figures/{name}.svg)"
+    for picture in sorted(folder.glob(f"{name}-*.svg")):
+        what = picture.stem.removeprefix(f"{name}-")
+        tables += f"\n\n![{what.capitalize()}](figures/{picture.name})"
     return f"{heading}\n\n{record['claim']}\n{trial}\n```\n{record['command']}\n```\n\n{tables}\n\n{notes}"
 
 
@@ -134,9 +137,10 @@ def figure(record: dict[str, Any]) -> str:
 
 
 def figures(folder: Path) -> dict[str, str]:
-    """All figures, by name of the record."""
+    """All figures, by name: those drawn from records, and those that benchmarks have left beside theirs."""
+    left = {p.stem: p.read_text(encoding="utf-8").rstrip() for n in BENCHMARKS for p in folder.glob(f"{n}-*.svg")}
     read = {n: json.loads(p.read_text(encoding="utf-8")) for n in BENCHMARKS if (p := folder / f"{n}.json").is_file()}
-    return {name: drawn for name, record in read.items() if (drawn := figure(record))}
+    return left | {name: drawn for name, record in read.items() if (drawn := figure(record))}
 
 
 def pages(folder: Path) -> dict[str, str]:
