@@ -92,9 +92,8 @@ def table(flash: list[Found], floor: list[Found]) -> Table:
         paths = [f"{name}[{kind}]" for kind in KINDS]
         cells = []
         for p in paths:
-            both = [(f[p].estimate.value, n[p].estimate.value) for f, n in zip(flash, floor, strict=True) if p in f]
-            own = f" ({np.mean([b for _, b in both]):.2f})" if both else ""
-            cells.append(f"{over([a for a, _ in both])}{own}" if both else "—")
+            ours, own = ([f[p].estimate.value for f in side if p in f] for side in (flash, floor))
+            cells.append(f"{over(ours)} ({np.mean(own):.2f})" if own else over(ours) if ours else "—")
         values = [f[p].estimate.value for f in flash for p in paths if p in f]
         worst = max(values, default=float("nan"))
         rows.append((name, *cells, f"{worst:.2f}", "yes" if worst <= BOUND else "**no**"))
