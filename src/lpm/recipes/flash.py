@@ -75,7 +75,10 @@ def objects(size: int = 1, data: tuple[str, ...] = ("matched",), valid: tuple[st
         },
         heads={
             "outcome": ClassifyConfig(target="generated.outcome", classes=FATES, given=("generated",)),
-            "object": DensityConfig(of="object", given=("generated",), hidden=32 * size, bins=16, steps=STEPS),
+            # Isolation is nothing for many, and a comb beyond; angles are much coarser than their steps, or exact.
+            "object": DensityConfig(
+                of="object", given=("generated",), hidden=32 * size, bins=16, steps={"iso": STEPS["iso"]}
+            ),
         },
     )
     return RunConfig(
