@@ -141,8 +141,9 @@ def options_of(text: str, seeds: int = 0) -> argparse.ArgumentParser:
 
 
 def command() -> str:
-    """The command line, with absolute paths cut to the last name: the rest says nothing to others."""
-    words = [short(w) if Path(w).is_absolute() else w for w in sys.argv[1:]]
+    """The command line, with absolute paths cut to the last name and without `--out`: they say nothing to others."""
+    given = [w for i, w in enumerate(sys.argv[1:]) if "--out" not in (w, sys.argv[i])]
+    words = [short(w) if Path(w).is_absolute() else w for w in given]
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 
