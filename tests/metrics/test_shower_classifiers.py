@@ -101,6 +101,24 @@ def test_convolutions_go_around():
         assert not torch.allclose(conv(x.roll(1, 2)), conv(x).roll(1, 2))
 
 
+@pytest.mark.parametrize(("length", "rings", "stride"), [(6, 4, 2), (6, 3, 1), (2, 1, 1), (9, 8, 2)])
+def test_weights_that_meet_nothing_have_no_gradient(length, rings, stride):
+    """In small cylinders a wide kernel reaches beyond both ends; the rest is what the whole kernel gives."""
+    conv = CyclicConv3d(1, 2, 7, stride, torch.Generator().manual_seed(0))
+    x = torch.randn(3, 1, length, 4, rings, generator=torch.Generator().manual_seed(1))
+    out = conv(x)
+    around = x[:, :, :, torch.arange(-3, 7) % 4]
+    torch.testing.assert_close(out, conv.conv(around))
+    out.square().sum().backward()
+    grad = conv.conv.weight.grad
+    assert float(grad.abs().max()) < 1e4
+    place = {n: torch.arange(0, n, stride) for n in (length, rings)}
+    for axis, n in ((2, length), (4, rings)):
+        for tap in range(7):
+            meets = bool(((place[n] + tap - 3 >= 0) & (place[n] + tap - 3 < n)).any())
+            assert bool(grad.select(axis, tap).any()) == meets
+
+
 def test_the_residual_network_learns_where_energy_lies():
     shape = (6, 4, 4)
     g = torch.Generator().manual_seed(0)

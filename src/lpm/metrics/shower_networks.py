@@ -52,10 +52,21 @@ class CyclicConv3d(nn.Module):
 
     def forward(self, x_BCLAR: Tensor) -> Tensor:
         """(B, C, L, A, R) to (B, C', L', A', R')."""
-        sectors = x_BCLAR.shape[3]
-        around = torch.arange(-self.reach, sectors + self.reach, device=x_BCLAR.device) % sectors
-        out: Tensor = self.conv(x_BCLAR[:, :, :, around])
-        return out
+        sectors, r = x_BCLAR.shape[3], self.reach
+        around = torch.arange(-r, sectors + r, device=x_BCLAR.device) % sectors
+        x_BCLAR = x_BCLAR[:, :, :, around]
+        (a, b), (c, d) = (self._met(x_BCLAR.shape[i]) for i in (2, 4))
+        if (a, b, c, d) == (r, r, r, r):
+            out: Tensor = self.conv(x_BCLAR)
+            return out
+        # oneDNN leaves the gradient of weights that meet nothing but zeros unset, so these are left out.
+        weight = self.conv.weight[:, :, r - a : r + b + 1, :, r - c : r + d + 1]
+        return functional.conv3d(functional.pad(x_BCLAR, (c, d, 0, 0, a, b)), weight, stride=self.conv.stride)
+
+    def _met(self, length: int) -> tuple[int, int]:
+        """How far to either side the kernel meets something, on an axis of this length that ends in zeros."""
+        last = (length - 1) // self.conv.stride[0] * self.conv.stride[0]
+        return min(self.reach, last), min(self.reach, length - 1)
 
 
 class _Block(nn.Module):
