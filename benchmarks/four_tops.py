@@ -38,11 +38,10 @@ from typing import Any
 import numpy as np
 import torch
 from parts import Parts, again
-from record import Cell, Record, Table, mean, options_of
+from record import Cell, Record, Table, mean, options_of, over_seeds
 
 from lpm.data.batch import Batch
 from lpm.metrics.classification import binary_metrics
-from lpm.metrics.estimate import Estimate, interval
 from lpm.model.heads.base import class_index
 from lpm.model.model import ModelConfig
 from lpm.model.pair_terms import KINEMATIC, STANDARD_MODEL, PairTermsConfig
@@ -133,12 +132,6 @@ def result(row: str, seed: int, o: argparse.Namespace, train: Batch, test: Batch
     return {"seconds": seconds, "parameters": parameters, **numbers, "auc_error": metrics["auc"].error}
 
 
-def mean_over(some: list[dict[str, Any]], name: str) -> Cell:
-    """Mean over seeds with its error; a single value as it is."""
-    values = [r[name] for r in some if r[name] is not None]
-    return mean(values) if len(values) > 1 else f"{values[0]:.4g}" if values else "—"
-
-
 def tables(record: Record, results: list[dict[str, Any]]) -> None:
     """Every row, and what pairs are worth."""
     by_row = {row: [r for r in results if r["row"] == row] for row in ROWS}
@@ -148,7 +141,7 @@ def tables(record: Record, results: list[dict[str, Any]]) -> None:
             continue
         name, pairs = row.split("-") if "-" in row else (row, "—")
         size = f"{some[0]['parameters']:,}" if some[0]["parameters"] else "—"
-        numbers = (mean_over(some, n) for n in ("auc", "rejection@0.3", "rejection@0.7", "seconds"))
+        numbers = (over_seeds(some, n) for n in ("auc", "rejection@0.3", "rejection@0.7", "seconds"))
         known = f"{PUBLISHED[row]:.4f}" if row in PUBLISHED else ""
         rows.append((NAMES[name], pairs, str(len(some)), size, *numbers, known))
     columns = ("body", "pairs", "seeds", "parameters", "AUC", "rejection at 0.3", "rejection at 0.7", "seconds",
@@ -171,14 +164,12 @@ def gain(by_row: dict[str, list[dict[str, Any]]], body: str, a: str, b: str) -> 
     if not seeds:
         return None
     gains = [two[s] - one[s] for s in seeds]
-    found = mean(gains) if len(gains) > 1 else interval(gains[0], np.array(gains))
-    known = f"{PUBLISHED[second] - PUBLISHED[first]:+.4f}" if {first, second} <= PUBLISHED.keys() else ""
-    return NAMES[body], a, b, str(len(seeds)), found, known, judged(found) if known else ""
-
-
-def judged(found: Estimate) -> str:
-    """Whether couplings pay as much as they should."""
-    return f"≥ {TARGET}: {'reached' if found.value >= TARGET else 'missed'}"
+    found = mean(gains) if len(gains) > 1 else f"{gains[0]:+.4f}"
+    if not {first, second} <= PUBLISHED.keys():
+        return NAMES[body], a, b, str(len(seeds)), found, "", ""
+    reached = statistics.fmean(gains) >= TARGET
+    known = f"{PUBLISHED[second] - PUBLISHED[first]:+.4f}"
+    return NAMES[body], a, b, str(len(seeds)), found, known, f"≥ {TARGET}: {'reached' if reached else 'missed'}"
 
 
 def main() -> None:

@@ -159,6 +159,12 @@ def mean(values: Sequence[float]) -> Estimate:
     return Estimate.symmetric(float(x.mean()), float(error))
 
 
+def over_seeds(results: Sequence[dict[str, Any]], name: str) -> Cell:
+    """Mean with its error over the results that have a number; a single one as it is, for its error is not known."""
+    values = [r[name] for r in results if r[name] is not None]
+    return mean(values) if len(values) > 1 else f"{values[0]:.4g}" if values else "—"
+
+
 def median(values: Sequence[float]) -> Estimate:
     """Median with the interval of its bootstrap."""
     x = np.asarray(values, dtype=np.float64)

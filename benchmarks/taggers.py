@@ -32,7 +32,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from parts import Parts, again
-from record import Cell, Record, Table, mean, options_of
+from record import Record, Table, options_of, over_seeds
 from torch import Tensor, nn
 
 from lpm.data.batch import Batch
@@ -244,20 +244,14 @@ def table(results: list[dict[str, Any]]) -> list[Table]:
         if not mine:
             continue
         parameters = f"{mine[0]['parameters']:,}" if mine[0]["parameters"] else "—"
-        some = (cell(mine, n) for n in ("accuracy", "auc", "seconds"))
+        some = (over_seeds(mine, n) for n in ("accuracy", "auc", "seconds"))
         first.append((text, str(len(mine)), *some, parameters))
-        second.append((text, *(cell(mine, n) for n in points)))
+        second.append((text, *(over_seeds(mine, n) for n in points)))
     columns = ("body", "seeds", "accuracy", "AUC", "seconds of training", "parameters")
     return [
         Table("Ten classes, mean ± standard error over seeds", columns, first),
         Table("Rejection of QCD at the efficiency of each class", ("body", *points), second),
     ]
-
-
-def cell(mine: list[dict[str, Any]], name: str) -> Cell:
-    """Mean over the seeds that have it."""
-    values = [r[name] for r in mine if r[name] is not None]
-    return mean(values) if len(values) > 1 else f"{values[0]:.4g}" if values else "—"
 
 
 def main() -> None:

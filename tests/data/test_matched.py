@@ -10,8 +10,9 @@ import uproot
 
 from lpm.data.batch import Batch, Ragged
 from lpm.data.io import open_file
-from lpm.data.io.matched import _has, _of_hadrons, _told_apart
+from lpm.data.io.matched import _of_hadrons, _told_apart
 from lpm.data.matched import ALONE, FATES, KINDS, MATCHED, match
+from lpm.physics.pdg import has_quark
 
 KIND = {name: float(i) for i, name in enumerate(KINDS)}
 
@@ -72,9 +73,9 @@ def test_ancestors_and_quarks() -> None:
     status = torch.tensor([4.0, 22, 1, 2, 1, 1])
     mother = torch.tensor([-1.0, 0, 1, 0, 3, 5])
     assert _of_hadrons(rows, pid, status, mother).tolist() == [False, False, False, False, True, False]
-    numbers = torch.tensor([521.0, 5122, 421, 4122, 211, 5, 100443])
-    assert _has(numbers, 5).tolist() == [True, True, False, False, False, False, False]
-    assert _has(numbers, 4).tolist() == [False, False, True, True, False, False, True]
+    numbers = np.array([521, 5122, 421, 4122, 211, 5, 5103])  # the last is a diquark
+    assert has_quark(numbers, 5).tolist() == [True, True, False, False, False, False, False]
+    assert has_quark(numbers, 4).tolist() == [False, False, True, True, False, False, False]
 
 
 def nanoaod(path: Path, leave_out: str = "") -> Path:

@@ -17,7 +17,7 @@ from lpm.data.batch import Batch, Ragged
 from lpm.data.schema import Collection, Field, Schema
 from lpm.physics.kinematics import delta_phi, delta_r
 
-__all__ = ["FATES", "KINDS", "MATCHED", "NEAR", "STEPS", "TAG", "match", "settled"]
+__all__ = ["FATES", "KINDS", "MATCHED", "NEAR", "STEPS", "TAG", "apart", "match", "settled"]
 
 KINDS = ("electron", "muon", "photon", "jet", "c_jet", "b_jet")
 """Kinds of generated objects; jets by the heaviest hadron in them."""
@@ -139,7 +139,7 @@ def _partners(generated: Ragged, found: Ragged) -> Tensor:
         return torch.full((len(generated.values),), -1)
     kind_BL, of_BK = g_BL5[..., 4].clamp_max(JET).long(), r_BK7[..., 4].long()
     near_BL = torch.tensor([NEAR[KINDS[i]] for i in range(JET + 1)])[kind_BL]
-    apart_BLK = _distance(g_BL5[..., 1:3], r_BK7[..., 1:3])
+    apart_BLK = apart(g_BL5[..., 1:3], r_BK7[..., 1:3])
     may = (kind_BL[:, :, None] == of_BK[:, None]) & real_BL[:, :, None] & seen_BK[:, None]
     apart_BLK = torch.where(may, apart_BLK, torch.inf)
     best_BL, best_BK = apart_BLK.min(2), apart_BLK.min(1)
@@ -151,13 +151,13 @@ def _partners(generated: Ragged, found: Ragged) -> Tensor:
 def _alone(generated: Ragged) -> Tensor:
     """(N,) distance of each generated object to the nearest other."""
     g_BL5, real_BL = generated.padded()
-    apart_BLL = _distance(g_BL5[..., 1:3], g_BL5[..., 1:3])
+    apart_BLL = apart(g_BL5[..., 1:3], g_BL5[..., 1:3])
     other = real_BL[:, None] & ~torch.eye(g_BL5.shape[1], dtype=torch.bool)
     least_BL = torch.where(other, apart_BLL, ALONE).amin(2) if g_BL5.shape[1] else g_BL5[..., 0]
     return least_BL.clamp_max(ALONE)[real_BL].float()
 
 
-def _distance(a_BL2: Tensor, b_BK2: Tensor) -> Tensor:
-    """(B, L, K) distances in the plane of pseudorapidity and azimuth."""
+def apart(a_BL2: Tensor, b_BK2: Tensor) -> Tensor:
+    """(B, L, K) distances ΔR of points (B, L, 2) and (B, K, 2), each of pseudorapidity and azimuth."""
     a, b = a_BL2[:, :, None], b_BK2[:, None]
     return delta_r(a[..., 0] - b[..., 0], delta_phi(a[..., 1], b[..., 1]))

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from lpm.data.batch import Batch
 from lpm.data.fields import FOUR_TOPS, OBJECT_TYPES, events_schema
 from lpm.data.schema import Schema
+from lpm.physics.pdg import has_quark
 from lpm.sim.card import Isolated, Reconstruction
 from lpm.sim.detector import TYPE, Objects
 from lpm.sim.jets import Jets, Selection, cluster, in_event, wrap
-from lpm.sim.pythia import Particles, has_quark, totals
+from lpm.sim.pythia import Particles, totals
 
 __all__ = ["SCHEMA", "find_objects", "flavoured", "isolated", "jets_of", "leptons_and_photons", "tagged"]
 

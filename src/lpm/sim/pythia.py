@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lpm.physics.pdg import has_quark
+
 __all__ = [
-    "NEUTRINOS", "RESONANCES", "Events", "Particles", "Partons", "Taus", "generate", "has_quark", "start", "totals"
+    "NEUTRINOS", "RESONANCES", "Events", "Particles", "Partons", "Taus", "generate", "start", "totals"
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -278,19 +280,6 @@ def _taus(event: Index, pdg_id: Index, status: Index, mother: Index, momentum: d
         hadrons=count(last & np.isin(size, (211, 321))),
         pions=count((own >= 0) & (pdg_id == 111)),
     )  # fmt: skip
-
-
-def has_quark(pdg_id: Index, quark: int) -> NDArray[np.bool_]:
-    """(N,) whether it is a hadron whose heaviest quark is the given one, by the digits of its PDG number.
-
-    Example:
-        >>> has_quark(np.array([511, -5122, 10411, 5, 5103]), 5).tolist()  # B0, antiLambda_b, D*_0, b, a diquark
-        [True, True, False, False, False]
-    """
-    size = np.abs(pdg_id)
-    meson, baryon = size // 100 % 10, size // 1000 % 10
-    heaviest = np.where(baryon > 0, baryon, meson)
-    return np.asarray((heaviest == quark) & (size // 10 % 10 > 0) & (size > 100) & (size < 100_000))
 
 
 def _roots(start: Index, mother: Index, pdg_id: Index) -> Index:

@@ -18,9 +18,9 @@ from torch import Tensor
 from lpm.data.batch import Batch, Ragged
 from lpm.data.io.base import OnBad
 from lpm.data.io.root import JetsOfCollisionsReader, counts, first_jets, pick
-from lpm.data.matched import KINDS, MATCHED, match
+from lpm.data.matched import KINDS, MATCHED, apart, match
 from lpm.data.schema import Schema
-from lpm.physics.kinematics import delta_phi, delta_r
+from lpm.physics.pdg import has_quark
 
 __all__ = ["CmsMatchedReader", "DelphesMatchedReader"]
 
@@ -157,9 +157,9 @@ class DelphesMatchedReader(_MatchedReader):
         """See `_MatchedReader.jets`."""
         jets = self.rows([f"GenJet.{n}" for n in ("PT", "Eta", "Phi", "Mass")], start, stop)
         particles = self.rows([f"Particle.{n}" for n in ("PT", "Eta", "Phi", "PID")], start, stop)
-        pid = particles.values[:, 3].abs()
+        pid, hard = particles.values[:, 3].long().numpy(), particles.values[:, 0] > _HEAVY_PT
         bottom, charm = (
-            _near(jets, _chosen(particles, _has(pid, quark) & (particles.values[:, 0] > _HEAVY_PT))) for quark in (5, 4)
+            _near(jets, _chosen(particles, torch.from_numpy(has_quark(pid, quark)) & hard)) for quark in (5, 4)
         )
         return _jets(jets, bottom, charm & ~bottom)
 
@@ -202,8 +202,7 @@ def _jets(rows: Ragged, bottom: Tensor, charm: Tensor) -> Ragged:
 def _told_apart(leptons: Ragged, jets: Ragged) -> Ragged:
     """Leptons and photons that carry most of their jet, or have none, and the other jets; the hardest first."""
     (a, real_a), (b, real_b) = leptons.padded(), jets.padded()
-    apart = delta_r(a[:, :, None, 1] - b[:, None, :, 1], delta_phi(a[:, :, None, 2], b[:, None, :, 2]))
-    inside = (apart < _RADIUS) & real_a[:, :, None] & real_b[:, None]
+    inside = (apart(a[..., 1:3], b[..., 1:3]) < _RADIUS) & real_a[:, :, None] & real_b[:, None]
     most = inside & (a[:, :, None, 0] > _SHARE * b[:, None, :, 0])
     kept = _joined([_chosen(leptons, (~inside | most).all(2)[real_a]), _chosen(jets, ~most.any(1)[real_b])])
     order = torch.argsort(kept.values[:, 0], descending=True)
@@ -224,19 +223,10 @@ def _of_hadrons(rows: Ragged, pid: Tensor, status: Tensor, mother: Tensor) -> Te
     return found
 
 
-def _has(pid: Tensor, quark: int) -> Tensor:
-    """(N,) whether |PDG numbers| are those of hadrons whose heaviest quark is this one."""
-    number = pid.long()
-    return (number > 100) & (
-        (number // 1000 % 10 == quark) | ((number // 1000 % 10 == 0) & (number // 100 % 10 == quark))
-    )
-
-
 def _near(jets: Ragged, others: Ragged) -> Tensor:
     """(J,) whether one of the others lies in each jet."""
     (a, real_a), (b, real_b) = jets.padded(), others.padded()
-    apart = delta_r(a[:, :, None, 1] - b[:, None, :, 1], delta_phi(a[:, :, None, 2], b[:, None, :, 2]))
-    return ((apart < _HEAVY_DISTANCE) & real_b[:, None]).any(2)[real_a]
+    return ((apart(a[..., 1:3], b[..., 1:3]) < _HEAVY_DISTANCE) & real_b[:, None]).any(2)[real_a]
 
 
 def _chosen(rows: Ragged, good: Tensor) -> Ragged:
