@@ -11,9 +11,10 @@ how strongly the two can couple at the scale of their mass, in each of three int
 published has kinematic pairs; without any it would be the plain body of lpm.
 
 All see the same objects and train on the same events, as many a step and as many steps, with AdamW at the same peak
-rate on one cosine, without early stopping; `lpm, Muon` is trained by another optimiser. Bodies are smaller than the
-published ones (`BODIES`), which were trained on five times as many events. Boosted trees on high-level features are
-trained until a held-out tenth stops improving. What pairs are worth is told seed by seed, from equal test events.
+rate on one cosine, without early stopping; `lpm, Muon` is trained by another optimiser, and with `edges` each object
+hears of its pairs before the body (`lpm.model.edges`). Bodies are smaller than the published ones (`BODIES`), which
+were trained on five times as many events. Boosted trees on high-level features are trained until a held-out tenth stops
+improving. What pairs are worth is told seed by seed, from equal test events.
 
 Each result is kept in the record by row and seed, and a run adds what is missing: it can be made in pieces, as long as
 data and budget stay the same. `--anew` makes those asked for once more.
@@ -42,6 +43,7 @@ from record import Cell, Record, Table, mean, options_of, over_seeds
 
 from lpm.data.batch import Batch
 from lpm.metrics.classification import binary_metrics
+from lpm.model.edges import EdgesConfig
 from lpm.model.heads.base import class_index
 from lpm.model.model import ModelConfig
 from lpm.model.pair_terms import KINEMATIC, STANDARD_MODEL, PairTermsConfig
@@ -69,14 +71,16 @@ BODIES: dict[str, AnySetConfig | None] = {
     "transformer": ParticleTransformerConfig(**OBJECTS, width=64, embed=(64, 256), pairs=(32, 32, 32), depth=4),
     "lpm": None,
     "muon": None,
+    "edges": None,
 }
 """The bodies; none is the plain one, of the dial `--size`."""
 
-NAMES = {"trees": "boosted trees", "net": "ParticleNet", "transformer": "ParT", "lpm": "lpm", "muon": "lpm, Muon"}
+NAMES = {"trees": "boosted trees", "net": "ParticleNet", "transformer": "ParT", "lpm": "lpm", "muon": "lpm, Muon",
+         "edges": "lpm, Muon, edges"}  # fmt: skip
 
 ROWS = (
-    "trees", *(f"{b}-{p}" for b in BODIES for p in PAIRS if (b, p) != ("transformer", "alone") and b != "muon"),
-    "muon-couplings",
+    "trees", *(f"{b}-{p}" for b in ("net", "transformer", "lpm") for p in PAIRS if (b, p) != ("transformer", "alone")),
+    "muon-couplings", "edges-kinematic", "edges-couplings",
 )  # fmt: skip
 """Bodies with their pairs, in the order of the table."""
 
@@ -95,13 +99,14 @@ def model_of(row: str, size: int) -> ModelConfig:
     if isinstance(body := BODIES[name], ParticleNetConfig | ParticleTransformerConfig):
         return replace(model, backbone=replace(body, physics=physics), pairs=None)
     assert model.pairs is not None
-    return replace(model, pairs=replace(model.pairs, physics=physics) if physics.terms else None)
+    edges = EdgesConfig() if name == "edges" else None
+    return replace(model, pairs=replace(model.pairs, physics=physics, edges=edges) if physics.terms else None)
 
 
 def run_of(row: str, seed: int, o: argparse.Namespace) -> RunConfig:
     """What trains a row."""
     train = TrainConfig(steps=o.steps, lr=o.lr, warmup=max(1, o.steps // 20), weight_decay=0.05, log_every=100)
-    if row.startswith("muon"):
+    if row.startswith(("muon", "edges")):
         train = replace(train, optimiser="muon", lr=o.muon_lr)
     data = DataConfig(train=("events",), budget=o.batch * 65, most=o.batch, longest=64, held=0.0)
     return RunConfig(name=row, data=data, model=model_of(row, o.size), train=train, seed=seed)

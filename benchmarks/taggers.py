@@ -6,9 +6,10 @@
 
 All see the same features of the same particles and train on the same jets: as many jets a step, as many steps, in an
 order that the seed decides, with AdamW at the same peak rate, on one cosine without early stopping. What differs
-besides the body is said in its row: `lpm, Muon` is trained by another optimiser, `lpm, pre-trained` starts from a
-shipped body and sees what that was made to see. Trees are trained on high-level features until a held-out tenth stops
-improving. Seconds are those of the training, on as many threads as torch has; run it on a quiet machine.
+besides the body is said in its row: `lpm, Muon` is trained by another optimiser, with `edges` each particle also hears
+of its pairs (`lpm.model.edges`), `lpm, pre-trained` starts from a shipped body and sees what that was made to see.
+Trees are trained on high-level features until a held-out tenth stops improving. Seconds are those of the training, on
+as many threads as torch has; run it on a quiet machine.
 
 weaver's Particle Transformer comes with `lpm[peers]`; L-GATr-slim is trained if it is asked for by `--only lgatr` and
 `pip install --no-deps lgatr==2.0.0` was done.
@@ -39,6 +40,7 @@ from lpm.data.batch import Batch
 from lpm.data.fields import JETCLASS
 from lpm.metrics.classification import JETCLASS_POINTS, multiclass_metrics
 from lpm.model.backbone import BackboneConfig
+from lpm.model.edges import EdgesConfig
 from lpm.model.heads.base import class_index
 from lpm.model.model import Model, ModelConfig
 from lpm.model.pairs import PairBiasConfig
@@ -65,6 +67,7 @@ ROWS = {
     "plain": "lpm, no pairs",
     "pairs": "lpm",
     "muon": "lpm, Muon",
+    "edges": "lpm, Muon, edges",
     "finetuned": "lpm, pre-trained",
 }
 """Bodies and what they are called in the table, in its order."""
@@ -162,14 +165,14 @@ def model_of(body: str, o: argparse.Namespace) -> ModelConfig:
     backbone = BODIES[body] if body in BODIES else BackboneConfig.sized(o.size)
     if body in PEERS:
         backbone = BODIES["pfn"]  # not used: only the tokenizer is
-    pairs = PAIRS if body in ("pairs", "muon") else None
+    pairs = {"pairs": PAIRS, "muon": PAIRS, "edges": replace(PAIRS, edges=EdgesConfig())}.get(body)
     return ModelConfig(backbone=backbone, tokenizers={"particle": seen(o.inputs)}, heads=heads, pairs=pairs)
 
 
 def run_of(body: str, seed: int, o: argparse.Namespace) -> RunConfig:
     """What trains a row."""
     train = TrainConfig(steps=o.steps, lr=o.lr, warmup=max(1, o.steps // 20), weight_decay=0.05, log_every=100)
-    if body == "muon":
+    if body in ("muon", "edges"):
         train = replace(train, optimiser="muon", lr=o.muon_lr)
     if body == "finetuned":
         train = replace(train, layer_decay=0.8)

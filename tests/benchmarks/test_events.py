@@ -49,7 +49,8 @@ def test_rows_of_four_tops_differ_in_what_they_say(monkeypatch: pytest.MonkeyPat
     monkeypatch.syspath_prepend(FOLDER)
     names = runpy.run_path(str(FOLDER / "four_tops.py"))
     models = {row: names["model_of"](row, 2) for row in names["ROWS"] if row != "trees"}
-    assert len(models) == 9
+    assert len(models) == 11
     assert models["lpm-alone"].pairs is None
     assert "strong" in models["transformer-couplings"].backbone.physics.terms
     assert models["muon-couplings"] == models["lpm-couplings"]
+    assert models["edges-couplings"].pairs.edges is not None

@@ -20,7 +20,7 @@ from tests.model.test_padded import models
 Jets = Callable[..., Batch]
 
 
-@pytest.mark.parametrize("name", ["pairs", "plain", "deep sets", "particle transformer"])
+@pytest.mark.parametrize("name", ["pairs", "plain", "edges", "deep sets", "particle transformer"])
 def test_contributions_add_up_to_the_difference_of_log_odds(name: str, toy_jets: Jets) -> None:
     jets = toy_jets(64)
     model, batch = models(jets)[name], transformer.of_lengths(jets, [6, 1, 10, 3])
@@ -31,7 +31,15 @@ def test_contributions_add_up_to_the_difference_of_log_odds(name: str, toy_jets:
     moved = (found.log_odds - found.baseline).abs()
     assert bool((moved > 1e-3).all()), "there is something to explain"
     assert bool((found.gap.abs() <= 0.011 * moved.clamp_min(0.1)).all())
-    assert (PAIRS in found.names["particle"]) == (name in ("pairs", "particle transformer"))
+    assert (PAIRS in found.names["particle"]) == (name in ("pairs", "edges", "particle transformer"))
+
+
+@pytest.mark.parametrize("name", ["pairs", "edges"])
+def test_of_the_baseline_nothing_is_known_but_how_many_rows(name: str, toy_jets: Jets) -> None:
+    jets = toy_jets(64)
+    batch = transformer.of_lengths(jets, [6, 6])
+    found = integrated_gradients(models(jets)[name], batch, "label", torch.tensor([1, 1]))
+    torch.testing.assert_close(found.baseline[0], found.baseline[1])
 
 
 def test_absent_collections_contribute_nothing() -> None:

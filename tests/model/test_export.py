@@ -79,7 +79,7 @@ def test_the_plain_body_answers_alike_and_says_what_it_takes(toy_jets: Jets, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pairs", "plain", "deep sets"])
+@pytest.mark.parametrize("name", ["pairs", "plain", "edges", "deep sets"])
 def test_other_models_answer_alike(name: str, toy_jets: Jets, tmp_path: Path) -> None:
     jets = toy_jets(64)
     model = models(jets)[name]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lpm.data.batch import Batch
+from lpm.model.edges import EdgesConfig
 from lpm.model.heads import ClassifyConfig
 from lpm.model.model import Model, ModelConfig
 from lpm.model.padded import Padded
@@ -16,11 +17,12 @@ from lpm.recipes.pid import multi
 from lpm.sim.pid import simulate
 from lpm.tokens import BinnedConfig, ContinuousConfig
 from tests.model.sets import test_particle_transformer as transformer
-from tests.model.test_model import CONFIG, build
+from tests.model.test_model import CONFIG, PAIRS, build
 
 Jets = Callable[..., Batch]
 
 ANSWERING = {n: CONFIG.heads[n] for n in ("label", "pt")}
+EDGES = replace(CONFIG, heads=ANSWERING, pairs=replace(PAIRS, edges=EdgesConfig(width=8)))
 SEEN = ContinuousConfig(collection="particle", fields=kinematics(), shares=("pt",), lengths=(("deta", "dphi"),))
 LABEL = {"label": ClassifyConfig(target="jet.label", classes=("QCD", "top"))}
 
@@ -42,12 +44,13 @@ def models(jets: Batch) -> dict[str, Model]:
     return {
         "pairs": build(replace(CONFIG, heads=ANSWERING), jets).eval(),
         "plain": build(replace(CONFIG, heads=LABEL, pairs=None, tokenizers={"particle": SEEN}), jets).eval(),
+        "edges": build(EDGES, jets).eval(),
         "deep sets": build(of_sets, jets).eval(),
         "particle transformer": transformer.build(jets).eval(),
     }
 
 
-@pytest.mark.parametrize("name", ["pairs", "plain", "deep sets", "particle transformer"])
+@pytest.mark.parametrize("name", ["pairs", "plain", "edges", "deep sets", "particle transformer"])
 @pytest.mark.parametrize("fill", [0.0, float("nan"), 1e6])
 def test_the_same_answers_whatever_lies_at_padding(name: str, fill: float, toy_jets: Jets) -> None:
     jets = toy_jets(64)

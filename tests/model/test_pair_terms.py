@@ -11,6 +11,7 @@ from lpm.data.batch import Batch
 from lpm.data.fields import OBJECT_TYPES
 from lpm.data.schema import Collection, Field, Schema
 from lpm.model.backbone import BackboneConfig
+from lpm.model.edges import EdgesConfig
 from lpm.model.heads import ClassifyConfig, NextTokenConfig
 from lpm.model.model import Model, ModelConfig
 from lpm.model.pair_terms import KINEMATIC, STANDARD_MODEL, PairTermsConfig
@@ -35,6 +36,12 @@ CONFIGS = {
         tokenizers={"object": SEEN},
         heads=HEADS,
         pairs=PairBiasConfig(**PLACE, physics=PHYSICS),
+    ),
+    "edges": ModelConfig(
+        backbone=BackboneConfig(width=16, depth=2, heads=2),
+        tokenizers={"object": SEEN},
+        heads=HEADS,
+        pairs=PairBiasConfig(**PLACE, physics=PHYSICS, edges=EdgesConfig(width=8)),
     ),
 }
 

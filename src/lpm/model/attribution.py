@@ -200,14 +200,20 @@ def _faded(model: Model, fades: Mapping[str, Tensor], streams: Streams, layout: 
     fade_T, offsets = fades[of], streams[of].offsets
     at_S = fade_T.new_zeros(layout.size).index_copy(0, layout.rows[of], fade_T)
 
+    strengths: list[Tensor] = []
+
     def of_bias(module: Any, args: Any, out: list[Tensor]) -> list[Tensor]:
         faded = []
         for group, bias in zip(args[2].groups, out, strict=True):
             mine = at_S[group.index]
             both = 0.5 * (mine[:, :, None] + mine[:, None])
+            strengths.append(both)
             hidden = bias.isneginf()
             faded.append((bias.masked_fill(hidden, 0.0) * both[:, None]).masked_fill(hidden, -torch.inf))
         return faded
+
+    def of_edges(module: Any, args: Any, out: Tensor) -> Tensor:  # a group at a time, after the biases of all groups
+        return out * strengths.pop(0)[..., None]
 
     def of_pairs(module: Any, args: Any, out: Iterator[Tensor]) -> list[Tensor]:
         sorted_ = ByLength.of(offsets, len(fade_T))
@@ -219,11 +225,14 @@ def _faded(model: Model, fades: Mapping[str, Tensor], streams: Streams, layout: 
         return faded
 
     if isinstance(model.pairs, PairBias):
-        hook = model.pairs.register_forward_hook(of_bias)
+        hooks = [model.pairs.register_forward_hook(of_bias)]
+        if model.pairs.edges is not None:
+            hooks.append(model.pairs.edges.pair.register_forward_hook(of_edges))
     else:
         assert isinstance(model.backbone, ParticleTransformer)
-        hook = model.backbone.interactions.register_forward_hook(of_pairs)
+        hooks = [model.backbone.interactions.register_forward_hook(of_pairs)]
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()

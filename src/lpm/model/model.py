@@ -5,7 +5,7 @@ Shapes: B events, S packed positions, P prefix tokens, D width, T rows of one co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,7 +136,7 @@ class Model(nn.Module):
             )
             self.prefix = nn.Parameter(torch.randn(1 + body.registers, width) * 0.5)
             self.backbone = Backbone(body)
-            self.pairs = PairBias(config.pairs, body.heads) if config.pairs else None
+            self.pairs = PairBias(config.pairs, body.heads, width) if config.pairs else None
         self.condition = Condition(width, len(c.classes), c.drop) if c else None
         self.heads = nn.ModuleDict({n: h.build(width, built) for n, h in config.heads.items()})
         # Last, so that models without a flow draw the same initial weights with or without these lines.
@@ -167,6 +167,8 @@ class Model(nn.Module):
                 raise ValueError(
                     f"head {name} generates rows, whose couplings are not known; leave them out of the pairs"
                 )
+            if self.config.pairs and self.config.pairs.edges and view.causal:
+                raise ValueError(f"head {name} looks only back, edges look at all; leave them out of the pairs")
 
     def tokenizer(self, name: str) -> Tokenizer:
         """The tokenizer of a collection."""
@@ -233,6 +235,7 @@ class Model(nn.Module):
         if self.pairs is not None:
             kinematics_SK, real_S = self._kinematics(batch, streams, layout)
             bias = self.pairs(kinematics_SK, real_S, ground.plan, view.causal)
+            x_SD = self.pairs.heard(x_SD, kinematics_SK, real_S, ground.plan)
         return Hidden(self.backbone(x_SD, ground.plan, view.causal, bias), layout)
 
     def ground(self, batch: Batch, only: tuple[str, ...] = ()) -> Ground:
@@ -268,13 +271,43 @@ class Model(nn.Module):
         out: Tensor = self.condition(class_index(batch, c.field, c.classes, {}).float())
         return out
 
+    def fit_pairs(self, batches: Iterable[Batch]) -> None:
+        """Learn from data how edges standardise terms of pairs, as tokenizers do it for features; see `Edges.fit`.
+
+        Args:
+            batches: Events, of which the first 10,000 are enough; not looked at without edges.
+        """
+        if self.pairs is None or self.pairs.edges is None:
+            return
+        of = self.pairs.config.of
+
+        def terms() -> Iterator[Tensor]:
+            assert self.pairs is not None
+            seen = 0
+            for batch in batches:
+                x_BLK, real_BL = batch.collections[of].with_values(self._rows(batch)).padded()
+                other = ~torch.eye(x_BLK.shape[1], dtype=torch.bool, device=x_BLK.device)
+                yield self.pairs.among(x_BLK)[real_BL[:, :, None] & real_BL[:, None] & other]
+                seen += len(batch)
+                if seen >= 10_000:
+                    return
+
+        self.pairs.edges.fit(terms())
+
+    def _rows(self, batch: Batch) -> Tensor:
+        """(T, K) kinematics of the rows whose pairs count, and what each is if couplings ask."""
+        assert self.config.pairs is not None
+        c = self.config.pairs
+        names = tuple(path.split(".")[1] for path in (c.pt, c.eta, c.phi))
+        rows = gather_fields(batch, c.of, names).values.to(self.prefix.dtype)
+        if c.physics.couplings:  # what the row is, as a fourth number
+            rows = torch.cat([rows, species(batch, c.physics.species, c.of)[:, None].to(rows.dtype)], 1)
+        return rows
+
     def _kinematics(self, batch: Batch, streams: Streams, layout: Layout) -> tuple[Tensor, Tensor]:
         assert self.config.pairs is not None
         c, tokens = self.config.pairs, streams[self.config.pairs.of]
-        names = tuple(path.split(".")[1] for path in (c.pt, c.eta, c.phi))
-        rows, at = gather_fields(batch, c.of, names).values.to(self.prefix.dtype), layout.rows[c.of]
-        if c.physics.couplings:  # what the row is, as a fourth number
-            rows = torch.cat([rows, species(batch, c.physics.species, c.of)[:, None].to(rows.dtype)], 1)
+        rows, at = self._rows(batch), layout.rows[c.of]
         seen = torch.ones_like(at, dtype=torch.bool) if tokens.hidden is None else ~tokens.hidden
         if tokens.time is not None:  # the kinematics are those of the data, which must not be told
             seen = torch.zeros_like(seen)

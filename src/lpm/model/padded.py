@@ -111,10 +111,12 @@ class Padded(nn.Module):
             embed = self.model.embeds[name]
             assert isinstance(embed, Embed)
             features = self._seen(name).padded(mine, valid[name])
-            parts.append(embed.content(features.flatten(0, 1), None).view(*features.shape[:2], -1))
-            seen.append(valid[name])
+            x_BLD = embed.content(features.flatten(0, 1), None).view(*features.shape[:2], -1)
             if self.model.config.pairs and self.model.config.pairs.of == name:
-                bias = F.pad(self._pairs(mine, valid[name]), (at, total - at - valid[name].shape[1]) * 2)
+                bias_BHLL, x_BLD = self._pairs(mine, valid[name], x_BLD)
+                bias = F.pad(bias_BHLL, (at, total - at - valid[name].shape[1]) * 2)
+            parts.append(x_BLD)
+            seen.append(valid[name])
             at += valid[name].shape[1]
         x_BSD, seen_BS = torch.cat(parts, 1), torch.cat(seen, 1)
         hidden_B11S = torch.zeros_like(x_BSD[..., 0]).masked_fill(~seen_BS, float("-inf"))[:, None, None]
@@ -122,18 +124,20 @@ class Padded(nn.Module):
         weight = seen_BS[..., None].to(x_BSD.dtype)
         return x_BSD[:, 0] + (x_BSD * weight).sum(1) / weight.sum(1)
 
-    def _pairs(self, mine: dict[str, Tensor], valid_BL: Tensor) -> Tensor:
-        """(B, H, L, L) bias of attention, zero where a row is padding."""
+    def _pairs(self, mine: dict[str, Tensor], valid_BL: Tensor, x_BLD: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, H, L, L) bias of attention, zero where a row is padding, and rows with what they hear of their pairs."""
         assert self.model.pairs is not None
-        c = self.model.pairs.config
+        pairs, c = self.model.pairs, self.model.pairs.config
         rows = [mine[p.partition(".")[2]] for p in (c.pt, c.eta, c.phi)]
         if c.physics.couplings:
             assert c.physics.species is not None
             rows.append(self._kinds(c.physics.species, mine).to(rows[0].dtype))
         x_BLK = torch.stack(rows, -1)
-        bias_BLLH = self.model.pairs.pair(x_BLK[:, :, None], x_BLK[:, None])
+        bias_BLLH = pairs.pair(x_BLK[:, :, None], x_BLK[:, None])
         both_BLL = valid_BL[:, :, None] & valid_BL[:, None]
-        return torch.where(both_BLL[..., None], bias_BLLH, 0.0).permute(0, 3, 1, 2)
+        if pairs.edges is not None:
+            x_BLD = x_BLD + pairs.edges.heard(x_BLD, pairs.among(x_BLK), valid_BL)
+        return torch.where(both_BLL[..., None], bias_BLLH, 0.0).permute(0, 3, 1, 2), x_BLD
 
     def _kinds(self, path: str, mine: dict[str, Tensor]) -> Tensor:
         """(B, L) what each row is, as `lpm.model.sets.base.species` says."""

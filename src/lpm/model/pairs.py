@@ -9,7 +9,8 @@ are mapped by a small network to one number a head, which is added to the attent
 mass is that of two massless particles, :math:`m^2 = 2 p_{Ta}p_{Tb}(\cosh\Delta\eta-\cos\Delta\phi)`, and
 pseudorapidity stands for rapidity, so that transverse momentum and relative angles suffice.
 
-To these, the couplings of the Standard Model may be added (`lpm.model.pair_terms`).
+To these, the couplings of the Standard Model may be added (`lpm.model.pair_terms`). A bias decides whom a row looks at;
+with `edges` each row also hears of its pairs before the body (`lpm.model.edges`).
 
 Shapes: G events of one length group, L its longest, H heads, T rows of the collection, S packed positions, K = 3
 numbers of a row, or 4 where the last says what it is.
@@ -24,6 +25,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lpm.model.attention import Group, Plan
+from lpm.model.edges import Edges, EdgesConfig
 from lpm.model.layers import zero_linear
 from lpm.model.pair_terms import PairTermsConfig, Term
 from lpm.physics.kinematics import delta_phi
@@ -45,6 +47,7 @@ class PairBiasConfig:
         phi: Path of the (relative) azimuth in rad.
         width: Width of the hidden layer of the network.
         physics: What a pair is described by.
+        edges: Size of the network from which each row hears of its pairs, or None: for heads that see all.
     """
 
     of: str
@@ -53,6 +56,7 @@ class PairBiasConfig:
     phi: str
     width: int = 32
     physics: PairTermsConfig = field(default_factory=lambda: PairTermsConfig(terms=TERMS))
+    edges: EdgesConfig | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -83,26 +87,41 @@ def pair_features(a: Float[Tensor, "*#n 3"], b: Float[Tensor, "*#n 3"]) -> Float
 
 
 class PairBias(nn.Module):
-    """Attention bias from pairwise kinematics; zero between any two positions that are not both rows of `of`."""
+    """Attention bias from pairwise kinematics; zero between any two positions that are not both rows of `of`.
 
-    def __init__(self, config: PairBiasConfig, heads: int) -> None:
+    Args:
+        config: What pairs are described by.
+        heads: H.
+        width: Of the rows of the body, which `edges` need.
+    """
+
+    def __init__(self, config: PairBiasConfig, heads: int, width: int = 0) -> None:
         super().__init__()
         self.config = config
         # The last layer starts at zero, so that a bias added to a trained body changes nothing at first.
         self.net = nn.Sequential(
             nn.Linear(len(config.physics.terms), config.width), nn.GELU(), zero_linear(config.width, heads)
         )
+        self.edges = Edges(config.edges, width, len(config.physics.terms)) if config.edges else None
 
     def pair(self, a: Float[Tensor, "*#n K"], b: Float[Tensor, "*#n K"]) -> Float[Tensor, "*#n H"]:
         """(..., H) bias between rows (..., K)."""
+        # Features span several units; a constant divisor, unlike batch statistics, keeps events independent.
+        out: Tensor = self.net(self.terms(a, b) / 4)
+        return out
+
+    def terms(self, a: Float[Tensor, "*#n K"], b: Float[Tensor, "*#n K"]) -> Tensor:
+        """What pairs of rows (..., K) are described by, one number a term."""
         features, physics = pair_features(a[..., :3], b[..., :3]), self.config.physics
         if physics.terms != TERMS:
             known = dict(zip(TERMS, features.unbind(-1), strict=True))
             kinds = (a[..., 3].long(), b[..., 3].long()) if physics.couplings else (None, None)
             features = torch.stack(physics.pick(known, *kinds), -1)
-        # Features span several units; a constant divisor, unlike batch statistics, keeps events independent.
-        out: Tensor = self.net(features / 4)
-        return out
+        return features
+
+    def among(self, x_GLK: Float[Tensor, "G L K"]) -> Float[Tensor, "G L L _"]:
+        """Terms of all pairs of padded events."""
+        return self.terms(x_GLK[:, :, None], x_GLK[:, None])
 
     def forward(
         self, kinematics_SK: Float[Tensor, "S K"], real_S: Bool[Tensor, " S"], plan: Plan, causal: bool
@@ -117,6 +136,15 @@ class PairBias(nn.Module):
             causal: Whether positions look only back.
         """
         return [self._group(kinematics_SK, real_S, g, causal) for g in plan.groups]
+
+    def heard(
+        self, x_SD: Float[Tensor, "S D"], kinematics_SK: Float[Tensor, "S K"], real_S: Bool[Tensor, " S"], plan: Plan
+    ) -> Float[Tensor, "S D"]:
+        """Packed rows (S, D) with what they hear of their pairs; as they were without edges. Arguments as `forward`."""
+        if self.edges is None:
+            return x_SD
+        out: Tensor = self.edges(x_SD, lambda index_GL: self.among(kinematics_SK[index_GL]), real_S, plan)
+        return out
 
     def _group(self, kinematics_SK: Tensor, real_S: Tensor, group: Group, causal: bool) -> Tensor:
         x_GLK, real_GL = kinematics_SK[group.index], real_S[group.index]

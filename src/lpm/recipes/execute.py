@@ -147,6 +147,8 @@ def _train(
         _freeze(model, config.start)
     if not begun and (config.start is None or "tokenizers" not in config.start.parts):
         _fit_tokenizers(model, config, data, folder, resume, place, record)
+    if not begun and (config.start is None or "pairs" not in config.start.parts):
+        model.fit_pairs(data.once())
     model.tokenizers.requires_grad_(False)
     # The steps of a resumed run draw from a restored state; those of a new one must not depend on what came before.
     torch.manual_seed(config.seed + 1 + place.rank)

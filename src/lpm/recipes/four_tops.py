@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lpm.data.fields import OBJECT_TYPES
 from lpm.model.backbone import BackboneConfig
+from lpm.model.edges import EdgesConfig
 from lpm.model.heads import ClassifyConfig
 from lpm.model.model import ModelConfig
 from lpm.model.pairs import PairBiasConfig
@@ -38,10 +39,10 @@ def four_tops(
         size: The dial.
         data: Training files.
         valid: Validation files.
-        pairs: Whether pairwise kinematics bias the attention.
+        pairs: Whether pairwise kinematics bias the attention, and each object hears of its pairs (`lpm.model.edges`).
     """
     head = ClassifyConfig(target="event.label", classes=tuple(FOUR_TOPS_GROUPS), groups=FOUR_TOPS_GROUPS)
-    bias = PairBiasConfig(of="object", pt="object.pt", eta="object.eta", phi="object.phi")
+    bias = PairBiasConfig(of="object", pt="object.pt", eta="object.eta", phi="object.phi", edges=EdgesConfig())
     model = ModelConfig(
         backbone=BackboneConfig.sized(size),
         tokenizers={"object": seen()},
@@ -49,8 +50,8 @@ def four_tops(
         pairs=bias if pairs else None,
     )
     train = TrainConfig(
-        steps=1000 * size, lr=4e-3 / size, warmup=100, ema=0.998, valid_every=250, save_every=250, patience=10,
-        weight_decay=0.1,
+        steps=1000 * size, lr=3e-2 / size, optimiser="muon", warmup=100, ema=0.998, valid_every=250, save_every=250,
+        patience=10, weight_decay=0.1,
     )  # fmt: skip
     return RunConfig(
         name="events.four_tops", text="Four tops against two with a boson.", model=model, train=train,

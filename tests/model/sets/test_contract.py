@@ -18,6 +18,7 @@ from lpm.data.batch import Batch
 from lpm.model import checkpoint
 from lpm.model.adapt import adapt, merge
 from lpm.model.backbone import BackboneConfig
+from lpm.model.edges import EdgesConfig
 from lpm.model.heads import ClassifyConfig
 from lpm.model.model import Model, ModelConfig
 from lpm.model.pair_terms import KINEMATIC, PairTermsConfig
@@ -41,7 +42,9 @@ BODIES: dict[str, SetConfig | BackboneConfig] = {
     "lorentz, all symmetry": LorentzConfig(symmetry="lorentz").tiny(),
     "plain": PLAIN,
     "plain with pairs": PLAIN,
+    "plain with edges": PLAIN,
 }
+WITH = {"plain with pairs": PAIRS, "plain with edges": replace(PAIRS, edges=EdgesConfig(width=8, layers=2))}
 
 
 def config_of(name: str) -> ModelConfig:
@@ -50,7 +53,7 @@ def config_of(name: str) -> ModelConfig:
         backbone=BODIES[name],
         tokenizers={"particle": seen()},
         heads={"label": ClassifyConfig(target="jet.label", classes=("QCD", "top"))},
-        pairs=PAIRS if name == "plain with pairs" else None,
+        pairs=WITH.get(name),
     )
 
 
@@ -64,6 +67,7 @@ def build(name: str, batch: Batch) -> Model:
     torch.manual_seed(0)
     model = Model(config_of(name), batch.schema)
     model.tokenizer("particle").fit([batch])
+    model.fit_pairs([batch])
     model.double()
     for p in model.parameters():
         p.data += 0.1 * torch.randn_like(p)
