@@ -4,9 +4,9 @@
 
 The bodies are those of `taggers.py`, whose record says how well each tells ten classes apart after equal trainings; its
 AUC and accuracy stand beside the speed. All sides take turns in one process, on the same jets, as many as `--repeats`
-times: a training step (forward, backward, AdamW, dropout as published) and inference. A ratio is that of two turns that
-follow one another; the median is given with the interval that holds 68% of the medians of resampled turns. Peak memory
-is that of a fresh process for each side, model, jets and optimiser included.
+times: a training step (forward, backward, and AdamW or Muon as in `taggers.py`; dropout as published) and inference. A
+ratio is that of two turns that follow one another; the median is given with the interval that holds 68% of the medians
+of resampled turns. Peak memory is that of a fresh process for each side, model, jets and optimiser included.
 
 weaver (`pip install --no-deps weaver-core==0.5.3`) gets its padded tensors ready-made, to the longest jet of the batch;
 ours start from packed jets and make tokens within the measured time.
@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from particle_transformer import WORK, jets, timed, turn
 from record import RESULTS, Cell, Record, Table, median, options_of
-from taggers import ROWS, Weaver, model_of
+from taggers import MUON, ROWS, Weaver, model_of
 from torch import nn
 
 from lpm.data.batch import Batch
@@ -35,7 +35,7 @@ from lpm.model.heads.base import class_index
 from lpm.model.model import Model
 from lpm.records.environment import peak_memory
 
-SIDES = ("plain", "pairs", "particle_transformer", "weaver")
+SIDES = ("plain_muon", "muon", "edges", "particle_transformer", "weaver")
 PEER = SIDES[-1]
 TARGET = 3.0
 """Times the jets a second of the peer, and as much less memory."""
@@ -54,7 +54,13 @@ def call(side: str, module: nn.Module, batch: Batch, work: str) -> Callable[[], 
     module.train(work == "training")
     if not isinstance(module, Weaver):
         assert isinstance(module, Model)
-        return turn(module, work, lambda: torch.mean(module(batch)["label"]), lambda: module.predict(batch))
+        return turn(
+            module,
+            work,
+            lambda: torch.mean(module(batch)["label"]),
+            lambda: module.predict(batch),
+            muon=side in MUON,
+        )
     x, p, mask = module.padded(batch)
     tensors = x.transpose(1, 2).contiguous(), p.transpose(1, 2).contiguous(), mask[:, None]
     index = class_index(batch, "jet.label", JETCLASS, {})
@@ -114,7 +120,7 @@ def main() -> None:
         return
     record = Record(o, "Bodies of lpm that tell jets apart beside weaver's Particle Transformer, in time and memory.")
     # Memory first: a process started by a large one counts that one's memory as its own peak.
-    memory = {(w, s): peak(s, w, o) for w in WORK for s in (("plain", PEER) if o.quick else SIDES)}
+    memory = {(w, s): peak(s, w, o) for w in WORK for s in (("plain_muon", PEER) if o.quick else SIDES)}
     ratios: dict[tuple[str, str], Estimate] = {}
     rates: dict[tuple[str, str], Estimate] = {}
     sizes = {}

@@ -39,11 +39,11 @@ from lpm.recipes.execute import execute
 from lpm.recipes.flash import objects
 from lpm.recipes.reconstruct import apply
 from lpm.records.hashing import hash_file
-from lpm.sim.card import process, read_detector
+from lpm.sim.card_files import process, read_detector
+from lpm.sim.chunk import Request, simulate_chunk
 from lpm.sim.detector import reconstruct
 from lpm.sim.matched import find_matched
 from lpm.sim.objects import jets_of, leptons_and_photons
-from lpm.sim.production import Request, simulate_chunk
 from lpm.sim.pythia import generate
 from lpm.tasks.flash import BOUND, comparisons
 
@@ -54,7 +54,7 @@ def pairs(record: Record, path: str | None, n: int) -> Batch:
     """Pairs of files, noted among the data, or simulated ones."""
     if path is None:
         request = Request(n=n, preset="matched", seed=2026)
-        record.notes.append(f"`lpm.sim.production.Request(n={n}, preset='matched', seed=2026)`.")
+        record.notes.append(f"`lpm.sim.chunk.Request(n={n}, preset='matched', seed=2026)`.")
         return Batch.cat([simulate_chunk(request, i) for i in range(request.chunks)])
     files = find_files(path)
     batch = Batch.cat([b for f in files for b in open_file(f).batches()])

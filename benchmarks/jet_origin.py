@@ -45,7 +45,8 @@ from lpm.recipes.execute import execute
 from lpm.recipes.origin import Identity, origin, seen
 from lpm.records.files import atomic_file
 from lpm.report import origin as report
-from lpm.sim.production import Request, produce
+from lpm.sim.chunk import Request
+from lpm.sim.production import produce
 from lpm.tasks.origin import migration
 
 PUBLISHED = {

@@ -40,6 +40,8 @@ from lpm.model.sets.weaver import load_weaver
 from lpm.model.view import View
 from lpm.records.environment import peak_memory
 from lpm.tokens import ContinuousConfig, Transform
+from lpm.train.muon import Muon
+from lpm.train.optim import parameter_groups
 
 LONGEST = 128
 FIELDS = ("pt", "deta", "dphi", "energy", "charge", "type", "d0", "d0_err", "dz", "dz_err", "puppi")
@@ -145,14 +147,17 @@ def turns(peers: dict[str, nn.Module], model: Model, batch: Batch, work: str) ->
     return sides
 
 
-def turn(model: nn.Module, work: str, loss: Callable[[], Tensor], answer: Callable[[], object]) -> Callable[[], object]:
+def turn(
+    model: nn.Module, work: str, loss: Callable[[], Tensor], answer: Callable[[], object], muon: bool = False
+) -> Callable[[], object]:
     """One turn of one side."""
-    return torch.no_grad()(answer) if work == "inference" else training_step(model, loss)
+    return torch.no_grad()(answer) if work == "inference" else training_step(model, loss, muon)
 
 
-def training_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], object]:
-    """Forward, backward and update."""
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-4)
+def training_step(model: nn.Module, loss: Callable[[], Tensor], muon: bool = False) -> Callable[[], object]:
+    """Forward, backward and update, by AdamW or Muon."""
+    groups = parameter_groups(model, lr=1e-4, weight_decay=0.05)
+    optimiser = Muon(groups, lr=1e-4) if muon else torch.optim.AdamW(model.parameters(), 1e-4)
 
     def step() -> None:
         optimiser.zero_grad()

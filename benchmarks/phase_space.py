@@ -18,7 +18,7 @@ from record import Cell, Record, Table, mean, options_of
 
 from lpm.data.batch import Batch
 from lpm.metrics.roc import roc_auc
-from lpm.sim.production import Request, simulate_chunk
+from lpm.sim.chunk import Request, simulate_chunk
 
 OBSERVED = ("ht", "met", "jets", "b_jets", "leptons")
 

@@ -6,8 +6,8 @@
 
 All see the same features of the same particles and train on the same jets: as many jets a step, as many steps, in an
 order that the seed decides, with AdamW at the same peak rate, on one cosine without early stopping. What differs
-besides the body is said in its row: `lpm, Muon` is trained by another optimiser, with `edges` each particle also hears
-of its pairs (`lpm.model.edges`), `lpm, pre-trained` starts from a shipped body and sees what that was made to see.
+besides the body is said in its row: with `Muon` another optimiser trains, with `edges` each particle also hears of its
+pairs (`lpm.model.edges`), `lpm, pre-trained` starts from a shipped body and sees what that was made to see.
 Trees are trained on high-level features until a held-out tenth stops improving. Seconds are those of the training, on
 as many threads as torch has; run it on a quiet machine.
 
@@ -65,12 +65,16 @@ ROWS = {
     "lorentz": "Lorentz-equivariant",
     "lgatr": "L-GATr-slim (lgatr)",
     "plain": "lpm, no pairs",
+    "plain_muon": "lpm, no pairs, Muon",
     "pairs": "lpm",
     "muon": "lpm, Muon",
     "edges": "lpm, Muon, edges",
     "finetuned": "lpm, pre-trained",
 }
 """Bodies and what they are called in the table, in its order."""
+
+MUON = ("plain_muon", "muon", "edges")
+"""Rows that Muon trains."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def model_of(body: str, o: argparse.Namespace) -> ModelConfig:
 def run_of(body: str, seed: int, o: argparse.Namespace) -> RunConfig:
     """What trains a row."""
     train = TrainConfig(steps=o.steps, lr=o.lr, warmup=max(1, o.steps // 20), weight_decay=0.05, log_every=100)
-    if body in ("muon", "edges"):
+    if body in MUON:
         train = replace(train, optimiser="muon", lr=o.muon_lr)
     if body == "finetuned":
         train = replace(train, layer_decay=0.8)

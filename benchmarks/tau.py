@@ -33,7 +33,8 @@ from lpm.recipes import RunConfig, tau
 from lpm.recipes.apply import predict
 from lpm.recipes.execute import execute
 from lpm.records.hashing import hash_file
-from lpm.sim.production import Request, produce
+from lpm.sim.chunk import Request
+from lpm.sim.production import produce
 from lpm.tasks.tau import TAU, against
 from lpm.tasks.transfer import density_ratio, drawn, mixed, morphed, recovered
 

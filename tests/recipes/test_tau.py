@@ -13,7 +13,7 @@ from lpm.recipes import RECIPES
 from lpm.recipes.apply import predict
 from lpm.recipes.execute import execute
 from lpm.recipes.jets import tiny
-from lpm.sim.production import Request, simulate_chunk
+from lpm.sim.chunk import Request, simulate_chunk
 from lpm.tasks import TASKS
 from lpm.tasks.transfer import mixed, morphed
 

@@ -15,7 +15,7 @@ from lpm.sim import calorimeter_production
 from lpm.sim.calorimeter import incident_energies, simulate
 from lpm.sim.calorimeter_card import Material, read_calorimeter_card
 from lpm.sim.calorimeter_production import produce_showers
-from lpm.sim.card import CARDS
+from lpm.sim.card_files import CARDS
 from lpm.sim.shower_profiles import electromagnetic_shape, longitudinal, radii, rings
 
 LEAD = Material(critical=0.0115, charge=65.0, moliere=(40.0,), sampling=3.7, response=0.75)

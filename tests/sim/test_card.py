@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from lpm.data.fields import JETCLASS
-from lpm.sim.card import CARDS, Detector, Tag, digest, process, read_detector, read_preset
-from lpm.sim.production import KINDS
+from lpm.sim.card import Detector, Tag
+from lpm.sim.card_files import CARDS, digest, process, read_detector, read_preset
+from lpm.sim.chunk import KINDS
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (CARDS / "preset").glob("*.toml")))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lpm.data.fields import PARTICLE_TYPES
-from lpm.sim.card import Detector, read_detector
+from lpm.sim.card import Detector
+from lpm.sim.card_files import read_detector
 from lpm.sim.detector import Objects, reconstruct
 from lpm.sim.pythia import Particles
 

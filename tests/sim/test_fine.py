@@ -10,9 +10,9 @@ import torch
 
 from lpm.data.batch import Batch
 from lpm.data.fine import FINE, PRONGS
-from lpm.sim.card import CARDS
+from lpm.sim.card_files import CARDS
+from lpm.sim.chunk import Request, simulate_chunk
 from lpm.sim.fine import PROCESSES, SCHEMA, Decay, leaf, qcd_leaf
-from lpm.sim.production import Request, simulate_chunk
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from lpm.cli.main import app
 from lpm.data.showers import DATA_SETS
-from lpm.sim.card import CARDS
+from lpm.sim.card_files import CARDS
 from lpm.sim.geant4 import DATA, _reason, read_stack_card, ready, simulate
 from lpm.sim.geant4_stack import binned
 

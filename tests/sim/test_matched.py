@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lpm.data.matched import FATES, KINDS, MATCHED
-from lpm.sim.production import Request, simulate_chunk
+from lpm.sim.chunk import Request, simulate_chunk
 
 pytest.importorskip("pythia8mc", reason="needs the sim extra")
 pytest.importorskip("fastjet", reason="needs the sim extra")

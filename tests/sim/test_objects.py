@@ -11,10 +11,11 @@ import torch
 from lpm.data.batch import Batch
 from lpm.data.fields import FOUR_TOPS, OBJECT_TYPES
 from lpm.physics.pdg import has_quark
-from lpm.sim.card import Isolated, Reconstruction, read_detector
+from lpm.sim.card import Isolated, Reconstruction
+from lpm.sim.card_files import read_detector
+from lpm.sim.chunk import Request, simulate_chunk
 from lpm.sim.detector import TYPE, Objects
 from lpm.sim.objects import SCHEMA, find_objects, isolated, tagged
-from lpm.sim.production import Request, simulate_chunk
 from lpm.sim.pythia import Particles, generate
 
 pytest.importorskip("pythia8mc", reason="needs the sim extra")

@@ -8,10 +8,10 @@ import torch
 
 from lpm.data.batch import Batch
 from lpm.data.fields import ORIGINS, SPECIES
-from lpm.sim.card import read_detector, read_preset
+from lpm.sim.card_files import read_detector, read_preset
+from lpm.sim.chunk import Request, simulate_chunk
 from lpm.sim.detector import reconstruct
 from lpm.sim.pair import SCHEMA, cluster, find_pair, origins, turned
-from lpm.sim.production import Request, simulate_chunk
 from lpm.sim.pythia import Partons, generate
 
 pytest.importorskip("pythia8mc", reason="needs the sim extra")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
+from lpm.sim.chunk import Request, simulate_chunk
 from lpm.sim.phase_space import MASSES, hard_events, rambo, read_process
-from lpm.sim.production import Request, simulate_chunk
 
 pytest.importorskip("pythia8mc", reason="needs the sim extra")
 

@@ -15,8 +15,9 @@ from lpm.data.batch import Batch
 from lpm.data.farm import Unfinished, crew
 from lpm.data.io.parquet import ShardReader, read_provenance
 from lpm.sim import production
-from lpm.sim.card import CARDS
-from lpm.sim.production import MANIFEST, Request, plan, produce, simulate_chunk
+from lpm.sim.card_files import CARDS
+from lpm.sim.chunk import Request, simulate_chunk
+from lpm.sim.production import MANIFEST, plan, produce
 
 pytest.importorskip("pythia8mc", reason="needs the sim extra")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lpm.sim.card import process
+from lpm.sim.card_files import process
 from lpm.sim.detector import reconstruct
 from lpm.sim.pythia import Events, generate
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from lpm.sim import sherpa
-from lpm.sim.card import CARDS
-from lpm.sim.production import Request, produce
+from lpm.sim.card_files import CARDS
+from lpm.sim.chunk import Request
+from lpm.sim.production import produce
 from lpm.sim.pythia import generate
 from lpm.sim.sherpa import PYTHON, environment, hard_events, integrated
 

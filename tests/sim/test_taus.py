@@ -8,8 +8,8 @@ import torch
 
 from lpm.data.batch import Batch
 from lpm.data.fields import PARTICLE, TAU_CLASSES, TAU_DECAYS
-from lpm.sim.card import process
-from lpm.sim.production import Request, simulate_chunk
+from lpm.sim.card_files import process
+from lpm.sim.chunk import Request, simulate_chunk
 from lpm.sim.pythia import Events, generate
 from lpm.sim.taus import decays, read_tau_card
 

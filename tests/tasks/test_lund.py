@@ -12,8 +12,8 @@ from lpm.data.batch import Batch, Ragged
 from lpm.data.fields import jets_schema
 from lpm.data.fine import FINE, PRONGS, with_prongs
 from lpm.metrics.lund import LundBins, Plane, Radiation, lund_ratio, scale_factor
-from lpm.sim.card import CARDS
-from lpm.sim.production import Request, simulate_chunk
+from lpm.sim.card_files import CARDS
+from lpm.sim.chunk import Request, simulate_chunk
 from lpm.tasks.lund import badly_matched, correct, measure, quarks, resolve
 
 BINS = LundBins(pt=(150.0, 300.0, 500.0), angle=(1.4, 2.25, 3.1), kt=(-0.1, 0.5, 1.1))

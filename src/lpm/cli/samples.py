@@ -107,8 +107,9 @@ def make(asked: Asked) -> None:
 
 def _particles(a: Asked) -> None:
     """Jets or whole events of Pythia."""
-    from lpm.sim.card import read_preset
-    from lpm.sim.production import Request, plan, produce
+    from lpm.sim.card_files import read_preset
+    from lpm.sim.chunk import Request
+    from lpm.sim.production import plan, produce
 
     find = read_preset(a.card).find
     makes = "events" if find in ("objects", "matched") else "jets"

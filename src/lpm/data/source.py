@@ -13,26 +13,22 @@ are dealt out to the new ones in turn; each event is still seen once. From the n
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
-from lpm.data.io import OnBad, find_files, open_file
+from lpm.data.events import Events, InFiles, InMemory
+from lpm.data.io import OnBad, find_files
 from lpm.data.prefetch import prefetch as read_ahead
-from lpm.data.schema import Schema
 
 __all__ = ["Source", "event_cost"]
-
-_OPEN_FILES = 16
-_MEMORY_GROUP = 10_000
 
 
 class Source:
@@ -102,7 +98,7 @@ class Source:
             workers=workers, prepare=prepare, where=where, buffer_groups=buffer_groups, max_rows=max_rows,
             max_events=max_events, ahead=ahead, pin=pin,
         )  # fmt: skip
-        self._set_up(_Files(find_files(paths), columns, on_bad), options)
+        self._set_up(InFiles(find_files(paths), columns, on_bad), options)
 
     @classmethod
     def from_batch(
@@ -125,10 +121,10 @@ class Source:
             ValueError: If a number makes no sense.
         """
         made = cls.__new__(cls)
-        made._set_up(_Memory(batch if columns is None else batch.select(columns), origin), _Options(**options))
+        made._set_up(InMemory(batch if columns is None else batch.select(columns), origin), _Options(**options))
         return made
 
-    def _set_up(self, events: _Events, options: _Options) -> None:
+    def _set_up(self, events: Events, options: _Options) -> None:
         self._events, self._options = events, options
         self.schema = events.schema if options.prepare is None else options.prepare(events.read(0, 0, 0)).schema
         self.events = sum(b - a for _, a, b in events.groups)
@@ -388,67 +384,3 @@ class _Cut:
     pieces: list[tuple[int, int, int]]
     block: int
     after: int
-
-
-class _Events(Protocol):
-    """Where events lie: groups (file, start, stop) and a way to read a piece of one."""
-
-    schema: Schema
-    groups: list[tuple[int, int, int]]
-
-    def read(self, file: int, start: int, stop: int) -> Batch: ...
-    def name(self, file: int, start: int, stop: int, entry: int, length: int) -> str: ...
-
-
-class _Memory:
-    """Events of one batch."""
-
-    def __init__(self, batch: Batch, origin: Callable[[int], str] | None) -> None:
-        self.schema, self._batch, self._origin = batch.schema, batch, origin
-        n = len(batch)
-        self.groups = [(0, i, min(i + _MEMORY_GROUP, n)) for i in range(0, n, _MEMORY_GROUP)]
-
-    def read(self, file: int, start: int, stop: int) -> Batch:
-        return self._batch[start:stop]
-
-    def name(self, file: int, start: int, stop: int, entry: int, length: int) -> str:
-        number = start + entry
-        return self._origin(number) if self._origin else f"{number} of those in memory"
-
-
-class _Files:
-    """Events of many files of one schema; few are open at a time."""
-
-    def __init__(self, paths: Sequence[Path], columns: Sequence[str] | None, on_bad: OnBad) -> None:
-        self._paths, self._columns, self._on_bad = paths, columns, on_bad
-        self._open: OrderedDict[int, Any] = OrderedDict()
-        self.groups: list[tuple[int, int, int]] = []
-        self.schema = self._schema(0)
-        for i, path in enumerate(paths):
-            if self._schema(i) != self.schema:
-                raise ValueError(
-                    f"{path}: other fields or labels than {paths[0]}; convert both to one schema, or select columns"
-                )
-            self.groups += [(i, a, b) for a, b in self._reader(i).groups]
-
-    def _schema(self, file: int) -> Schema:
-        schema: Schema = self._reader(file).schema
-        return schema if self._columns is None else schema.select(self._columns)
-
-    def _reader(self, file: int) -> Any:
-        if file not in self._open:
-            self._open[file] = open_file(self._paths[file], on_bad=self._on_bad)
-            if len(self._open) > _OPEN_FILES:
-                self._open.popitem(last=False)[1].close()
-        self._open.move_to_end(file)
-        return self._open[file]
-
-    def read(self, file: int, start: int, stop: int) -> Batch:
-        reader = self._reader(file)
-        parts = list(reader.batches(start, stop, size=stop - start, columns=self._columns))
-        return Batch.cat(parts) if parts else reader.read(start, start, self._columns)
-
-    def name(self, file: int, start: int, stop: int, entry: int, length: int) -> str:
-        """What an event of a piece is called; where some were left out, by the range of the piece."""
-        exact = length == stop - start
-        return f"{self._paths[file].name}:{start + entry if exact else f'{start}-{stop - 1}'}"

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from lpm.data.showers import DATA_SETS
 from lpm.records.config import from_dict
-from lpm.sim.card import file_of, table_of
+from lpm.sim.card_files import file_of, table_of
 
 __all__ = ["CalorimeterCard", "Hadronic", "Material", "read_calorimeter_card"]
 

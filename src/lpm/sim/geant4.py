@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from lpm.data.showers import DATA_SETS
 from lpm.records.config import from_dict
-from lpm.sim.card import file_of, table_of
+from lpm.sim.card_files import file_of, table_of
 
 __all__ = ["DATA", "Plane", "StackCard", "read_stack_card", "ready", "simulate"]
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpm.records.config import from_dict
-from lpm.sim.card import file_of, table_of
+from lpm.sim.card_files import file_of, table_of
 from lpm.sim.colour import coloured
 
 __all__ = ["MASSES", "Process", "hard_events", "rambo", "read_process"]

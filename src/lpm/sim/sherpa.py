@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lpm.sim.card import file_of
+from lpm.sim.card_files import file_of
 from lpm.sim.colour import coloured
 
 __all__ = ["PACKAGE", "PYTHON", "environment", "hard_events", "integrated", "ready"]

@@ -21,7 +21,7 @@ from lpm.data.batch import Batch
 from lpm.data.fields import PARTICLE, TAU_CLASSES, TAU_DECAYS, jets_schema
 from lpm.data.schema import Schema
 from lpm.records.config import from_dict
-from lpm.sim.card import file_of, table_of
+from lpm.sim.card_files import file_of, table_of
 from lpm.sim.detector import TYPE, Objects
 from lpm.sim.jets import Selection, cluster, nearest, wrap
 from lpm.sim.pythia import Events, Partons, Taus

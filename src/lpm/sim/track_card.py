@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lpm.records.config import from_dict
-from lpm.sim.card import file_of, table_of
+from lpm.sim.card_files import file_of, table_of
 
 __all__ = ["Flight", "Gas", "Silicon", "Spectrum", "TrackCard", "Transition", "read_track_card"]
 
