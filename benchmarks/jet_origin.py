@@ -108,7 +108,7 @@ def simulated(folder: Path, jets: int, seed: int) -> Path:
 
 def trained(o: argparse.Namespace, identity: Identity, seed: int, jets: Batch, test: Batch) -> NDArray[np.int64]:
     """Counts of migration of a model that is trained from scratch."""
-    run = origin(o.size, (str(o.train),), identity=identity)
+    run = origin(o.size, (str(o.train),), identity=identity, edges=o.edges)
     train = replace(
         run.train, steps=o.steps, lr=o.lr, optimiser=o.optimiser, warmup=max(1, o.steps // 20), valid_every=0,
         save_every=0, ema=0.998 if o.steps > 2000 else 0.9,
@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--optimiser", choices=("adamw", "muon"), default="muon")
     parser.add_argument("--budget", type=int, default=2_048, help="particles in a batch")
+    parser.add_argument("--no-edges", dest="edges", action="store_false", help="without `lpm.model.edges`")
     again(parser)
     parser.add_argument("--identities", default="hadrons", help=f"by commas, out of {', '.join(get_args(Identity))}")
     o = parser.parse_args()
@@ -167,7 +168,8 @@ def main() -> None:
         )
     identities: list[Identity] = o.identities.split(",")
     wanted = [(i, seed) for i in identities for seed in range(o.seeds if i == identities[0] else 1)]
-    budget = {"steps": o.steps, "size": o.size, "lr": o.lr, "optimiser": o.optimiser, "budget": o.budget}
+    budget = {"steps": o.steps, "size": o.size, "lr": o.lr, "optimiser": o.optimiser, "budget": o.budget,
+              "edges": o.edges}  # fmt: skip
     settings = {"train": record.data[0]["sha256"], "test": record.data[1]["sha256"], **budget}
 
     def make(identity: Identity, seed: int) -> dict[str, Any]:

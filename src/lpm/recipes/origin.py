@@ -6,6 +6,7 @@ from typing import Literal
 
 from lpm.data.fields import ORIGINS, PARTICLE_TYPES, SPECIES
 from lpm.model.backbone import BackboneConfig
+from lpm.model.edges import EdgesConfig
 from lpm.model.heads import ClassifyConfig
 from lpm.model.model import ModelConfig
 from lpm.model.pairs import PairBiasConfig
@@ -63,6 +64,7 @@ def origin(
     valid: tuple[str, ...] = (),
     identity: Identity = "hadrons",
     displaced: bool = True,
+    edges: bool = True,
 ) -> RunConfig:
     """A tagger of the eleven origins.
 
@@ -74,12 +76,20 @@ def origin(
         valid: Validation files.
         identity: What is known of the identity of particles, see `seen`.
         displaced: Whether impact parameters are seen.
+        edges: Whether particles hear of their pairs before the body (`lpm.model.edges`).
     """
+    bias = PairBiasConfig(
+        of="particle",
+        pt="particle.pt",
+        eta="particle.deta",
+        phi="particle.dphi",
+        edges=EdgesConfig() if edges else None,
+    )
     model = ModelConfig(
         backbone=BackboneConfig.sized(size),
         tokenizers={"particle": seen(identity, displaced)},
         heads={"label": ClassifyConfig(target="jet.label", classes=ORIGINS)},
-        pairs=PairBiasConfig(of="particle", pt="particle.pt", eta="particle.deta", phi="particle.dphi"),
+        pairs=bias,
     )
     train = TrainConfig(
         steps=2500 * size, lr=3e-2 / size, optimiser="muon", warmup=200, ema=0.998, valid_every=500, save_every=500
