@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from lpm.data.fields import ORIGINS, PARTICLE_TYPES, SPECIES
@@ -89,7 +90,7 @@ def origin(
         backbone=BackboneConfig.sized(size),
         tokenizers={"particle": seen(identity, displaced)},
         heads={"label": ClassifyConfig(target="jet.label", classes=ORIGINS)},
-        pairs=bias,
+        pairs=replace(bias, edges=EdgesConfig()) if edges else bias,
     )
     train = TrainConfig(
         steps=2500 * size, lr=3e-2 / size, optimiser="muon", warmup=200, ema=0.998, valid_every=500, save_every=500
