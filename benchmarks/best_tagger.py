@@ -6,7 +6,8 @@ The bodies are those of `taggers.py`, whose record says how well each tells ten 
 AUC and accuracy stand beside the speed. All sides take turns in one process, on the same jets, as many as `--repeats`
 times: a training step (forward, backward, and AdamW or Muon as in `taggers.py`; dropout as published) and inference. A
 ratio is that of two turns that follow one another; the median is given with the interval that holds 68% of the medians
-of resampled turns. Peak memory is that of a fresh process for each side, model, jets and optimiser included.
+of resampled turns. Peak memory is that of a fresh process for each side, model, jets and optimiser included, and beside
+it what that is beyond libraries and jets, which are there before a model is.
 
 weaver (`pip install --no-deps weaver-core==0.5.3`) gets its padded tensors ready-made, to the longest jet of the batch;
 ours start from packed jets and make tokens within the measured time.
@@ -72,21 +73,23 @@ def call(side: str, module: nn.Module, batch: Batch, work: str) -> Callable[[], 
     )
 
 
-def peak(side: str, work: str, o: argparse.Namespace) -> float:
-    """MiB that a fresh process of one side needs for two turns."""
+def peak(side: str, work: str, o: argparse.Namespace) -> tuple[float, float]:
+    """MiB that a fresh process of one side needs for two turns, and what it had before there was a model."""
     words = ["--side", side, "--work", work, "--threads", o.threads, "--train-jets", o.train_jets, "--jets", o.jets,
              "--size", o.size]  # fmt: skip
     command = [sys.executable, str(Path(__file__).resolve()), *map(str, words)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    whole, before = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-2:]
+    return float(whole), float(before)
 
 
 def alone(o: argparse.Namespace) -> None:
     """What `peak` runs: two turns of one side, then the peak of the resident memory."""
     batch = jets(o.train_jets if o.work == "training" else o.jets, seed=1)
+    before = peak_memory()
     again = call(o.side, built(o.side, batch, o), batch, o.work)
     again()
     again()
-    print(peak_memory() / 2**20)
+    print(peak_memory() / 2**20, before / 2**20)
 
 
 def known(side: str) -> tuple[Cell, Cell]:
@@ -97,6 +100,12 @@ def known(side: str) -> tuple[Cell, Cell]:
             if row[0] == ROWS[side]:
                 return row[2], row[3]
     return "—", "—"
+
+
+def beside(mine: tuple[float, float], theirs: tuple[float, float]) -> tuple[str, str]:
+    """Memory as a whole, and beyond what was there before a model, with how many times less than the peer's it is."""
+    own, other = mine[0] - mine[1], theirs[0] - theirs[1]
+    return f"{mine[0]:,.0f} ({theirs[0] / mine[0]:.1f})", f"{own:,.0f} ({other / own:.1f})"
 
 
 def main() -> None:
@@ -139,12 +148,12 @@ def main() -> None:
         cells = [c for w in WORK for c in (rates[w, side], ratios[w, side] if side != PEER else "1")]
         speed.append((ROWS[side], f"{sizes[side]:,}", *known(side), *cells))
         if ("training", side) in memory:
-            parts = [f"{memory[w, side]:,.0f} ({memory[w, PEER] / memory[w, side]:.1f})" for w in WORK]
-            needed.append((ROWS[side], *parts))
+            needed.append((ROWS[side], *(x for w in WORK for x in beside(memory[w, side], memory[w, PEER]))))
+    heads = (x for w in WORK for x in (w, "beyond libraries and jets"))
     columns = ("body", "parameters", "accuracy", "AUC", *(c for w in WORK for c in (f"{w} (jets/s)", "times weaver")))
     record.tables = [
         Table(f"Speed on the CPU, {o.threads} threads", columns, speed),
-        Table("Peak memory in MiB (times less than weaver)", ("body", *WORK), needed),
+        Table("Peak memory in MiB (times less than weaver)", ("body", *heads), needed),
     ]
     record.notes = [
         f"Median of {o.repeats} turns of {o.train_jets} jets in training and {o.jets} in inference; 17 features; "

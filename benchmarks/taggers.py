@@ -304,6 +304,7 @@ def fill(record: Record, o: argparse.Namespace) -> None:
     record.notes = [
         f"{o.jets:,} jets to train on, {len(test):,} to test, {float(lengths.mean()):.1f} particles in the mean; "
         f"{o.steps:,} steps of {o.batch} jets, AdamW with {o.lr:g}; inputs: {o.inputs}.",
+        "Seconds are wall time, whatever else the machine did; `best_tagger.py` compares speeds.",
         f"Threads of torch: {torch.get_num_threads()}. weaver-core 0.5.3, padded to the longest jet of each batch.",
     ]
 

@@ -12,6 +12,7 @@ import torch
 from lpm.data.batch import Batch
 from lpm.data.fields import JETCLASS, PARTICLE
 from lpm.data.io.parquet import write_batches
+from lpm.model.backbone import BackboneConfig
 from lpm.model.checkpoint import load
 from lpm.recipes import RECIPES
 from lpm.recipes.apply import predict
@@ -35,11 +36,12 @@ def jets(toy_jets: Callable[..., Batch]) -> Batch:
     return batch.with_field("jet", field, batch.field("jet.label").values * JETCLASS.index("Tbqq"))
 
 
-@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("body", [*BODIES, "tagger"])
 def test_every_body_trains_on_all_inputs_and_predicts(body: str, jets: Batch, tmp_path: Path) -> None:
     run = RECIPES[f"jets.{body}"](size=1, inputs="full")
     assert run.name == f"jets.{body}"
-    assert run.model.backbone == BODIES[body]
+    assert run.model.backbone == BODIES.get(body, BackboneConfig.sized(1))
+    assert (run.model.pairs is not None) == (body == "tagger")
     assert run.model.tokenizers == {"particle": seen("full")}
     model = execute(tiny(run), tmp_path, device="cpu", batch=jets)
     assert model.tokenizer("particle").width == 17

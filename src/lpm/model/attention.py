@@ -25,6 +25,9 @@ __all__ = ["Group", "Plan", "attend", "plan"]
 GROUPS = 8
 """Length groups on the CPU; eight were fastest for jets (4: 9% slower, 16: 9% slower, one: 2.5 times slower)."""
 
+PAIRS = 2**14
+"""Pairs of rows that are worked on together on the CPU."""
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -37,6 +40,16 @@ class Group:
 
     index: Int[Tensor, "G L"]
     valid: Bool[Tensor, "G L"]
+
+    def parts(self) -> list[Group]:
+        """The group by a few events at a time, whose pairs fit into a cache of the CPU; elsewhere, and compiled, whole.
+
+        With 128 jets and edges a training step takes 0.74 of the time on one core, and inference 0.61.
+        """
+        if torch.compiler.is_compiling() or self.index.device.type != "cpu":
+            return [self]
+        events = max(1, PAIRS // self.index.shape[1] ** 2)
+        return list(map(Group, torch.split(self.index, events), torch.split(self.valid, events)))
 
 
 @dataclass(frozen=True, eq=False)

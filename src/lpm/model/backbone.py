@@ -22,6 +22,9 @@ from lpm.model.attention import Plan, attend
 
 __all__ = ["Backbone", "BackboneConfig", "Cache"]
 
+ROWS = 2048
+"""Rows that pass the feed-forward layer together on the CPU, where nothing is kept for gradients."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
@@ -142,8 +145,11 @@ class Block(nn.Module):
         """Hidden states (S, D) of a packed batch."""
         y_SHE = attend(self._qkv(x_SD), plan, causal, bias)
         x_SD = x_SD + self.drop(self.out(y_SHE.flatten(1)))
-        out: Tensor = x_SD + self.drop(self._mlp(x_SD))
-        return out
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or x_SD.device.type != "cpu":
+            out: Tensor = x_SD + self.drop(self._mlp(x_SD))
+            return out
+        # What lies between the two matrices is several times as wide: a few rows at a time it stays in a cache.
+        return torch.cat([x_RD + self._mlp(x_RD) for x_RD in torch.split(x_SD, ROWS)])
 
     def padded(self, x_BLD: Float[Tensor, "B L D"], mask: Float[Tensor, "B _ _ L"]) -> Float[Tensor, "B L D"]:
         """As `forward` for padded events; `mask` is added to the attention logits, minus infinity at padding."""

@@ -130,10 +130,11 @@ class Edges(nn.Module):
         if not plan.groups:  # no events
             return x_SD
         assert plan.places is not None
-        sizes = [g.valid.numel() for g in plan.groups]
+        groups = [part for g in plan.groups for part in g.parts()]
+        sizes = [g.valid.numel() for g in groups]
         padded = torch.split(to_places(x_SD, plan.places, sum(sizes)), sizes)
         parts = [
             self.heard(x.view(*g.valid.shape, -1), terms(g.index), real_S[g.index] & g.valid).flatten(0, 1)
-            for g, x in zip(plan.groups, padded, strict=True)
+            for g, x in zip(groups, padded, strict=True)
         ]
         return x_SD + from_places(torch.cat(parts), plan.places).to(x_SD.dtype)

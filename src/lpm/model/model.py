@@ -275,24 +275,21 @@ class Model(nn.Module):
         """Learn from data how edges standardise terms of pairs, as tokenizers do it for features; see `Edges.fit`.
 
         Args:
-            batches: Events, of which the first 10,000 are enough; not looked at without edges.
+            batches: Events; not looked at without edges.
         """
         if self.pairs is None or self.pairs.edges is None:
             return
-        of = self.pairs.config.of
+        self.pairs.edges.fit(self._terms(self.pairs, batches))
 
-        def terms() -> Iterator[Tensor]:
-            assert self.pairs is not None
-            seen = 0
-            for batch in batches:
-                x_BLK, real_BL = batch.collections[of].with_values(self._rows(batch)).padded()
-                other = ~torch.eye(x_BLK.shape[1], dtype=torch.bool, device=x_BLK.device)
-                yield self.pairs.among(x_BLK)[real_BL[:, :, None] & real_BL[:, None] & other]
-                seen += len(batch)
-                if seen >= 10_000:
-                    return
-
-        self.pairs.edges.fit(terms())
+    def _terms(self, pairs: PairBias, batches: Iterable[Batch], enough: int = 10_000) -> Iterator[Tensor]:
+        """(P, terms) of the pairs of different rows of each batch, until events are enough."""
+        for batch in batches:
+            x_BLK, real_BL = batch.collections[pairs.config.of].with_values(self._rows(batch)).padded()
+            other_LL = ~torch.eye(x_BLK.shape[1], dtype=torch.bool, device=x_BLK.device)
+            yield pairs.among(x_BLK)[real_BL[:, :, None] & real_BL[:, None] & other_LL]
+            enough -= len(batch)
+            if enough <= 0:
+                return
 
     def _rows(self, batch: Batch) -> Tensor:
         """(T, K) kinematics of the rows whose pairs count, and what each is if couplings ask."""

@@ -135,7 +135,9 @@ class PairBias(nn.Module):
             plan: A plan with groups.
             causal: Whether positions look only back.
         """
-        return [self._group(kinematics_SK, real_S, g, causal) for g in plan.groups]
+        return [
+            torch.cat([self._block(kinematics_SK, real_S, part, causal) for part in g.parts()]) for g in plan.groups
+        ]
 
     def heard(
         self, x_SD: Float[Tensor, "S D"], kinematics_SK: Float[Tensor, "S K"], real_S: Bool[Tensor, " S"], plan: Plan
@@ -146,7 +148,7 @@ class PairBias(nn.Module):
         out: Tensor = self.edges(x_SD, lambda index_GL: self.among(kinematics_SK[index_GL]), real_S, plan)
         return out
 
-    def _group(self, kinematics_SK: Tensor, real_S: Tensor, group: Group, causal: bool) -> Tensor:
+    def _block(self, kinematics_SK: Tensor, real_S: Tensor, group: Group, causal: bool) -> Tensor:
         x_GLK, real_GL = kinematics_SK[group.index], real_S[group.index]
         bias_GLLH = self.pair(x_GLK[:, :, None], x_GLK[:, None])
         both_GLL = real_GL[:, :, None] & real_GL[:, None]

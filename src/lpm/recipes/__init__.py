@@ -30,6 +30,7 @@ RECIPES: dict[str, Callable[..., RunConfig]] = {
     "jets.quark_gluon": jets.quark_gluon,
     "jets.classes": jets.classes,
     "jets.fine": fine.fine,
+    "jets.tagger": taggers.plain,
     "jets.pfn": taggers.pfn,
     "jets.particle_net": taggers.particle_net,
     "jets.particle_transformer": taggers.particle_transformer,

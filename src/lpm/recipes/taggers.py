@@ -1,9 +1,9 @@
-"""Recipes for taggers of jets with other bodies: the ten classes of JetClass, by the backbones of `lpm.model.sets`.
+"""Recipes for taggers of jets, the ten classes of JetClass: by the plain body with edges, and by `lpm.model.sets`.
 
-All see the same inputs and train in the same way, so that what differs is the body. `inputs` says what they see:
-`kinematics` is what every file of jets has, `full` adds charges, types and displacements as in JetClass, which
-`lpm simulate jets` writes. Four-momenta are those of massless particles relative to the jet's axis: an energy in the
-frame of the detector does not belong to them.
+All see the same inputs and train in the same way, so that what differs is the body; the plain one is trained by Muon.
+`inputs` says what they see: `kinematics` is what every file of jets has, `full` adds charges, types and displacements
+as in JetClass, which `lpm simulate jets` writes. Four-momenta are those of massless particles relative to the jet's
+axis: an energy in the frame of the detector does not belong to them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from lpm.model.edges import EdgesConfig
 from lpm.model.sets import (
     AnySetConfig,
     DeepSetsConfig,
@@ -23,7 +24,7 @@ from lpm.recipes.jets import SAMPLE, classes, kinematics
 from lpm.tokens import ContinuousConfig, Transform
 from lpm.train.loop import TrainConfig
 
-__all__ = ["BODIES", "Inputs", "lorentz", "particle_net", "particle_transformer", "pfn", "seen", "tagger"]
+__all__ = ["BODIES", "Inputs", "lorentz", "particle_net", "particle_transformer", "pfn", "plain", "seen", "tagger"]
 
 Inputs = Literal["kinematics", "full"]
 
@@ -61,6 +62,19 @@ def seen(inputs: Inputs = "kinematics") -> ContinuousConfig:
         *(Transform(field=n, form="asinh", scale=0.02) for n in ("d0_err", "dz_err")),
     )  # fmt: skip
     return replace(some, fields=(*kinematics(), *more), classes=(5,), shares=("pt", "energy"))
+
+
+def plain(
+    size: int = 4, data: tuple[str, ...] = SAMPLE, valid: tuple[str, ...] = (), inputs: Inputs = "kinematics"
+) -> RunConfig:
+    """The ten classes by the plain body, whose particles hear of their pairs (`lpm.model.edges`): the best of all."""
+    run = classes(size, data, valid)
+    assert run.model.pairs is not None
+    pairs = replace(run.model.pairs, edges=EdgesConfig())
+    model = replace(run.model, tokenizers={"particle": seen(inputs)}, pairs=pairs)
+    train = replace(run.train, lr=4e-2 / size, optimiser="muon", weight_decay=0.05)
+    text = "The ten classes of JetClass, by particles that hear of their pairs."
+    return replace(run, name="jets.tagger", model=model, train=train, text=text)
 
 
 def tagger(
