@@ -14,6 +14,7 @@ import torch
 from lpm.data.batch import Batch
 from lpm.data.farm import Unfinished, crew
 from lpm.data.io.parquet import ShardReader, read_provenance
+from lpm.sim import chunk as chunks
 from lpm.sim import production
 from lpm.sim.card_files import CARDS
 from lpm.sim.chunk import Request, simulate_chunk
@@ -270,6 +271,6 @@ def test_no_workers(tmp_path: Path) -> None:
 
 
 def test_impossible_cuts_end(quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(production, "PATIENCE", 2)
+    monkeypatch.setattr(chunks, "PATIENCE", 2)
     with pytest.raises(ValueError, match="without a jet"):
         simulate_chunk(Request(n=2, preset=quick, classes=("Tbqq",), pt=(20.0, 21.0)), 0)
