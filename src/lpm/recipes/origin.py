@@ -79,13 +79,7 @@ def origin(
         displaced: Whether impact parameters are seen.
         edges: Whether particles hear of their pairs before the body (`lpm.model.edges`).
     """
-    bias = PairBiasConfig(
-        of="particle",
-        pt="particle.pt",
-        eta="particle.deta",
-        phi="particle.dphi",
-        edges=EdgesConfig() if edges else None,
-    )
+    bias = PairBiasConfig(of="particle", pt="particle.pt", eta="particle.deta", phi="particle.dphi")
     model = ModelConfig(
         backbone=BackboneConfig.sized(size),
         tokenizers={"particle": seen(identity, displaced)},
