@@ -53,7 +53,7 @@ from lpm.recipes.execute import execute
 from lpm.recipes.four_tops import four_tops
 from lpm.tasks.four_tops import FOUR_TOPS_GROUPS
 from lpm.tasks.trees import Trees, TreesConfig, event_features
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 CLASSES = tuple(FOUR_TOPS_GROUPS)
 

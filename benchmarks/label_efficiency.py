@@ -34,7 +34,7 @@ from lpm.recipes import jets as jets_recipes
 from lpm.recipes.apply import predict
 from lpm.recipes.execute import execute
 from lpm.tasks.jets import TOP_GROUPS, top_labels
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 STEPS = {100: 40, 1_000: 100, 10_000: 300}
 PRE, SCRATCH = "pre-trained", "from scratch"

@@ -30,7 +30,7 @@ from lpm.model.model import Model, ModelConfig
 from lpm.recipes import DataConfig, RunConfig, StartConfig
 from lpm.recipes.apply import predict
 from lpm.recipes.execute import execute
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 METRICS = ("auc", "accuracy", "rejection@0.3", "rejection@0.5")
 BODY = ("tokenizers", "embeds", "prefix", "backbone")

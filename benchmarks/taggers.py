@@ -51,7 +51,8 @@ from lpm.recipes.events import open_data
 from lpm.recipes.execute import execute
 from lpm.recipes.taggers import BODIES, seen
 from lpm.tasks.trees import Trees, TreesConfig, jet_features
-from lpm.train.loop import TrainConfig, fit
+from lpm.train.config import TrainConfig
+from lpm.train.loop import fit
 from lpm.train.parallel import World
 
 PAIRS = PairBiasConfig(of="particle", pt="particle.pt", eta="particle.deta", phi="particle.dphi")

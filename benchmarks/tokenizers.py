@@ -25,7 +25,8 @@ from lpm.metrics.resolution import resolution
 from lpm.recipes.jets import hybrid, kinematics
 from lpm.tasks.jets import describe
 from lpm.tokens import BinnedConfig, ContinuousConfig, Quantised, QuantisedConfig, Tokenizer, TokenizerConfig, Tokens
-from lpm.train.loop import TrainConfig, fit
+from lpm.train.config import TrainConfig
+from lpm.train.loop import fit
 
 FIELDS = {"particle.pt": True, "particle.deta": False, "particle.dphi": False}
 JET = {"jet.pt": True, "jet.mass": True, "jet.sdmass": True, "jet.tau21": False, "jet.tau32": False}

@@ -20,7 +20,7 @@ from lpm.recipes.base import DataConfig, RunConfig
 from lpm.recipes.execute import execute
 from lpm.recipes.jets import kinematics
 from lpm.tokens import ContinuousConfig, Transform
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 TREE = tree("jet", tree("H", "H_bb", "H_cc"), tree("QCD", "QCD_b", "QCD_no"))
 LABELS = ("H_bb", "H_cc", "H", "QCD_b", "QCD_no", "QCD", "jet", "Zprime")

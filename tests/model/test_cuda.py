@@ -15,7 +15,8 @@ from lpm.model.sample import SampleConfig, generate
 from lpm.recipes import jets
 from lpm.recipes.apply import predict
 from lpm.recipes.execute import execute
-from lpm.train.loop import TrainConfig, fit
+from lpm.train.config import TrainConfig
+from lpm.train.loop import fit
 from lpm.train.parallel import World
 from tests.model.test_model import CONFIG, build
 from tests.model.test_sample import decided

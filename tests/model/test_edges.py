@@ -21,7 +21,7 @@ from lpm.model.pairs import pair_features
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 from lpm.recipes.execute import execute
 from lpm.recipes.taggers import seen
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 from tests.model import test_model
 
 Jets = Callable[..., Batch]

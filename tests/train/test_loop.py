@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from lpm.records.weights import load_tensors
+from lpm.train.config import TrainConfig
 from lpm.train.interrupt import interruptible
-from lpm.train.loop import TrainConfig, fit
+from lpm.train.loop import fit
 from lpm.train.optim import Average, learning_rate, parameter_groups
 from tests.train.toy import Counted, Line, held
 

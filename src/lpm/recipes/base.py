@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lpm.model.model import ModelConfig
 from lpm.tasks.weights import FlattenConfig
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 __all__ = ["DataConfig", "RunConfig", "StartConfig"]
 

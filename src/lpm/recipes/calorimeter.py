@@ -17,7 +17,7 @@ from lpm.model.model import ModelConfig
 from lpm.physics.geometry import Box, Geometry
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 from lpm.tokens import CellsConfig, ContinuousConfig, SharesConfig, TokenizerConfig, Transform
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 __all__ = ["BOX", "PATCHES", "adapted", "distilled", "flow", "patches_of", "universal"]
 

@@ -12,7 +12,7 @@ from lpm.model.backbone import BackboneConfig
 from lpm.model.heads import AutoencodeConfig, CascadeConfig, CoupleConfig, HeadConfig, RivalConfig, SpellConfig
 from lpm.recipes.base import RunConfig
 from lpm.recipes.calorimeter import flow
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 __all__ = ["adversarial", "autoencoder", "codes", "coupling", "layers"]
 

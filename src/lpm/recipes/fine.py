@@ -14,7 +14,7 @@ from lpm.recipes.taggers import BODIES, Inputs, seen
 from lpm.tasks.fine import GROUPS
 from lpm.tasks.weights import FlattenConfig
 from lpm.tokens import Transform
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 __all__ = ["SPREAD", "fine", "flat"]
 

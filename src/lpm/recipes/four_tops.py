@@ -11,7 +11,7 @@ from lpm.model.pairs import PairBiasConfig
 from lpm.recipes.base import DataConfig, RunConfig
 from lpm.tasks.four_tops import FOUR_TOPS_GROUPS
 from lpm.tokens import ContinuousConfig, Transform
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 __all__ = ["four_tops", "seen"]
 

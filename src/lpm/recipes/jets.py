@@ -16,7 +16,7 @@ from lpm.model.sets import SetConfig
 from lpm.recipes.base import DataConfig, RunConfig, StartConfig
 from lpm.tasks.jets import QUARK_GROUPS, TOP_GROUPS
 from lpm.tokens import BinnedConfig, ContinuousConfig, HybridConfig, QuantisedConfig, Transform
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 __all__ = [
     "base",

@@ -13,7 +13,7 @@ from lpm.model.model import ModelConfig
 from lpm.model.pairs import PairBiasConfig
 from lpm.recipes.base import DataConfig, RunConfig
 from lpm.tokens import ContinuousConfig, Transform
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 __all__ = ["Identity", "origin", "seen"]
 

@@ -14,7 +14,7 @@ from lpm.model.heads import AdversaryConfig, ClassifyConfig
 from lpm.model.model import ModelConfig
 from lpm.recipes.base import DataConfig, RunConfig
 from lpm.tokens import ContinuousConfig, Transform
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 __all__ = ["DETECTORS", "binary", "multi", "signals", "transfer"]
 

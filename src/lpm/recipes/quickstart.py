@@ -32,7 +32,8 @@ from lpm.recipes.base import DataConfig, RunConfig
 from lpm.recipes.execute import execute
 from lpm.records.run import Run
 from lpm.tasks.jets import COMPARED, TOP_GROUPS, describe
-from lpm.train.loop import Record, TrainConfig
+from lpm.train.config import TrainConfig
+from lpm.train.loop import Record
 
 __all__ = ["Effort", "Story", "tell_story"]
 

@@ -22,7 +22,7 @@ from lpm.model.sets import (
 from lpm.recipes.base import RunConfig
 from lpm.recipes.jets import SAMPLE, classes, kinematics
 from lpm.tokens import ContinuousConfig, Transform
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 __all__ = ["BODIES", "Inputs", "lorentz", "particle_net", "particle_transformer", "pfn", "plain", "seen", "tagger"]
 

@@ -13,7 +13,7 @@ from lpm.recipes.base import DataConfig, RunConfig
 from lpm.theory.ibp.family import read_family
 from lpm.theory.ibp.policy import COUNTS, schema
 from lpm.tokens import ContinuousConfig, Transform
-from lpm.train.loop import TrainConfig
+from lpm.train.config import TrainConfig
 
 __all__ = ["dilog", "ibp", "spinor"]
 

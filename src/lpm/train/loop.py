@@ -12,22 +12,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from lpm.train.checkpoint import Parts, load_state, save_state
+from lpm.train.config import TrainConfig
 from lpm.train.interrupt import interruptible
 from lpm.train.memory import Portions, TooLargeError, ran_out
 from lpm.train.muon import Muon
 from lpm.train.optim import Average, learning_rate, parameter_groups
 from lpm.train.pace import Pace, size
-from lpm.train.parallel import Parallel, World, mean_over_ranks, wrap
+from lpm.train.parallel import World, mean_over_ranks, wrap
 from lpm.train.watch import Watch
 
-__all__ = ["Fit", "Items", "Record", "TrainConfig", "fit"]
+__all__ = ["Fit", "Items", "Record", "fit"]
 
 
 class Items(Protocol):
@@ -57,59 +58,6 @@ class Record(Protocol):
     def __call__(self, event: str, **content: Any) -> None:
         """Take note of one event."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How to train.
-
-    Args:
-        steps: Optimiser steps.
-        lr: Peak learning rate.
-        warmup: Steps of linear warm-up.
-        floor: Final learning rate as a share of the peak.
-        weight_decay: Of matrices.
-        betas: Of AdamW.
-        optimiser: `adamw`, or `muon` for the matrices of linear layers and AdamW for the rest (`lpm.train.muon`).
-        clip: Largest norm of the gradient; 0 turns clipping off.
-        accumulate: Batches whose gradients make one step.
-        ema: Decay of the averaged weights, which become the result; 0 turns averaging off.
-        layer_decay: Factor by which each lower block learns slower.
-        weights: {head: weight of its loss}; 1 where not named.
-        precision: `fp32`, `bf16` (autocast), or `auto`: bf16 on CUDA.
-        compile: Compile the model.
-        parallel: What to do when started on several ranks.
-        log_every: Steps between records.
-        valid_every: Steps between validations; 0 for none.
-        save_every: Steps between checkpoints; 0 for none but the last.
-        patience: Validations without improvement after which training stops; 0 for never. The best weights are kept.
-    """
-
-    steps: int
-    lr: float = 1e-3
-    warmup: int = 100
-    floor: float = 0.01
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.98)
-    optimiser: Literal["adamw", "muon"] = "adamw"
-    clip: float = 1.0
-    accumulate: int = 1
-    ema: float = 0.0
-    layer_decay: float = 1.0
-    weights: dict[str, float] | None = None
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: bool = False
-    parallel: Parallel = "ddp"
-    log_every: int = 10
-    valid_every: int = 0
-    save_every: int = 0
-    patience: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps <= 0 or self.lr <= 0 or self.accumulate <= 0 or not 0 <= self.ema < 1:
-            raise ValueError(f"expected steps, lr, accumulate > 0 and 0 ≤ ema < 1, got {self}")
-        if self.log_every <= 0 or min(self.warmup, self.valid_every, self.save_every, self.patience) < 0:
-            raise ValueError(f"expected log_every > 0 and warmup, valid_every, save_every, patience ≥ 0, got {self}")
 
 
 @dataclass
