@@ -57,25 +57,36 @@ from lpm.train.parallel import World
 
 PAIRS = PairBiasConfig(of="particle", pt="particle.pt", eta="particle.deta", phi="particle.dphi")
 TREES = TreesConfig(target="jet.label", classes=JETCLASS)
-ROWS = {
-    "trees": "boosted trees",
-    "pfn": "PFN (Deep Sets)",
-    "particle_net": "ParticleNet",
-    "particle_transformer": "ParT (lpm)",
-    "weaver": "ParT (weaver)",
-    "lorentz": "Lorentz-equivariant",
-    "lgatr": "L-GATr-slim (lgatr)",
-    "plain": "lpm, no pairs",
-    "plain_muon": "lpm, no pairs, Muon",
-    "pairs": "lpm",
-    "muon": "lpm, Muon",
-    "edges": "lpm, Muon, edges",
-    "finetuned": "lpm, pre-trained",
-}
-"""Bodies and what they are called in the table, in its order."""
 
-MUON = ("plain_muon", "muon", "edges")
-"""Rows that Muon trains."""
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: what it is called, which body it has (None: the plain one), and how that is trained."""
+
+    text: str
+    body: str | None = None
+    pairs: PairBiasConfig | None = None
+    muon: bool = False
+
+
+ROWS = {
+    "trees": Row("boosted trees", "trees"),
+    "pfn": Row("PFN (Deep Sets)", "pfn"),
+    "particle_net": Row("ParticleNet", "particle_net"),
+    "particle_net_muon": Row("ParticleNet, Muon", "particle_net", muon=True),
+    "particle_transformer": Row("ParT (lpm)", "particle_transformer"),
+    "particle_transformer_muon": Row("ParT (lpm), Muon", "particle_transformer", muon=True),
+    "weaver": Row("ParT (weaver)", "weaver"),
+    "lorentz": Row("Lorentz-equivariant", "lorentz"),
+    "lgatr": Row("L-GATr-slim (lgatr)", "lgatr"),
+    "plain": Row("lpm, no pairs"),
+    "plain_muon": Row("lpm, no pairs, Muon", muon=True),
+    "pairs": Row("lpm", pairs=PAIRS),
+    "muon": Row("lpm, Muon", pairs=PAIRS, muon=True),
+    "edges": Row("lpm, Muon, edges", pairs=replace(PAIRS, edges=EdgesConfig()), muon=True),
+    "finetuned": Row("lpm, pre-trained"),
+}
+"""Rows by what `--only` calls them, in the order of the table."""
 
 
 @dataclass(frozen=True)
@@ -162,28 +173,26 @@ class Slim(Peer):
 PEERS: dict[str, type[Peer]] = {"weaver": Weaver, "lgatr": Slim}
 
 
-def model_of(body: str, o: argparse.Namespace) -> ModelConfig:
+def model_of(name: str, o: argparse.Namespace) -> ModelConfig:
     """The model of a row."""
-    if body == "finetuned":
+    if name == "finetuned":
         return replace(jets_recipes.classes(o.base_size, start=o.base).model, pairs=PAIRS)
-    heads = jets_recipes.classes().model.heads
-    backbone = BODIES[body] if body in BODIES else BackboneConfig.sized(o.size)
-    if body in PEERS:
-        backbone = BODIES["pfn"]  # not used: only the tokenizer is
-    pairs = {"pairs": PAIRS, "muon": PAIRS, "edges": replace(PAIRS, edges=EdgesConfig())}.get(body)
-    return ModelConfig(backbone=backbone, tokenizers={"particle": seen(o.inputs)}, heads=heads, pairs=pairs)
+    row, heads = ROWS[name], jets_recipes.classes().model.heads
+    body = "pfn" if row.body in PEERS else row.body  # of a peer only the tokenizer is used
+    backbone = BODIES[body] if body else BackboneConfig.sized(o.size)
+    return ModelConfig(backbone=backbone, tokenizers={"particle": seen(o.inputs)}, heads=heads, pairs=row.pairs)
 
 
-def run_of(body: str, seed: int, o: argparse.Namespace) -> RunConfig:
+def run_of(name: str, seed: int, o: argparse.Namespace) -> RunConfig:
     """What trains a row."""
     train = TrainConfig(steps=o.steps, lr=o.lr, warmup=max(1, o.steps // 20), weight_decay=0.05, log_every=100)
-    if body in MUON:
+    if ROWS[name].muon:
         train = replace(train, optimiser="muon", lr=o.muon_lr)
-    if body == "finetuned":
+    if name == "finetuned":
         train = replace(train, layer_decay=0.8)
-    start = StartConfig(run=o.base) if body == "finetuned" else None
+    start = StartConfig(run=o.base) if name == "finetuned" else None
     data = DataConfig(train=("jets",), budget=o.batch * 129, most=o.batch, held=0.0)
-    return RunConfig(name=body, data=data, model=model_of(body, o), train=train, start=start, seed=seed)
+    return RunConfig(name=name, data=data, model=model_of(name, o), train=train, start=start, seed=seed)
 
 
 def trained(run: RunConfig, train: Batch, test: Batch) -> Found:
@@ -247,14 +256,14 @@ def table(results: list[dict[str, Any]]) -> list[Table]:
     """Accuracy, AUC, time; and the rejections. A rejection without a jet of QCD left is a dash."""
     first, second = [], []
     points = [f"rejection[{n}]@{p:g}" for n, p in JETCLASS_POINTS.items()]
-    for body, text in ROWS.items():
-        mine = [r for r in results if r["body"] == body]
+    for name, row in ROWS.items():
+        mine = [r for r in results if r["body"] == name]
         if not mine:
             continue
         parameters = f"{mine[0]['parameters']:,}" if mine[0]["parameters"] else "—"
         some = (over_seeds(mine, n) for n in ("accuracy", "auc", "seconds"))
-        first.append((text, str(len(mine)), *some, parameters))
-        second.append((text, *(over_seeds(mine, n) for n in points)))
+        first.append((row.text, str(len(mine)), *some, parameters))
+        second.append((row.text, *(over_seeds(mine, n) for n in points)))
     columns = ("body", "seeds", "accuracy", "AUC", "seconds of training", "parameters")
     return [
         Table("Ten classes, mean ± standard error over seeds", columns, first),
