@@ -27,6 +27,20 @@ def test_bins_are_those_of_numpy():
     assert found.outside()["generated"] == {"below": int((x < 0).sum()), "above": int((x > 1).sum())}
 
 
+def test_many_values_in_single_precision_get_the_same_bins():
+    """A table of bins takes the place of a search then; values on edges and next to them are what could go wrong."""
+    rng = np.random.default_rng(0)
+    edges = np.concatenate([[-3.0, -1e-3, 0.0], np.logspace(-2, 3, 40)])
+    x = (rng.normal(size=250_000) * 10.0 ** rng.uniform(-4, 4, 250_000)).astype(np.float32)
+    near = edges.astype(np.float32)
+    x[:172] = np.concatenate([near, np.nextafter(near, np.float32(9e9)), np.nextafter(near, np.float32(-9e9)), -near])
+    x[172:175] = -0.0, np.inf, -np.inf
+    found = separation(np.append(x, np.float32(np.nan)), x, edges, samples=2)
+    assert found.generated.tolist() == found.reference.tolist()
+    assert found.generated[1:-1].tolist() == np.histogram(x.astype(np.float64), edges)[0].tolist()
+    assert (found.generated[0], found.generated[-1]) == ((x < edges[0]).sum(), (x > edges[-1]).sum())
+
+
 def test_what_lies_outside_does_not_count_in_the_value():
     x, y = np.array([0.05, 0.15, 7.0, np.nan]), np.array([0.05, 0.15])
     found = separation(x, y, EDGES)
