@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@if [ -n "$(TORCH)" ]; then $(BIN)/python -m pip install --quiet -c constraints.txt "$(TORCH)"; fi
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[root,sim,vq,stats,trees,report,track,cluster,theory,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[root,sim,vq,stats,trees,report,track,cluster,theory,onnx,dev]'
 	@touch $@
 
 quickstart: $(READY)  ## the whole story in minutes: jets, tokens, pre-train, generate, fine-tune, report
