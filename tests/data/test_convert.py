@@ -2,12 +2,15 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lpm.data.batch import Batch
 from lpm.data.farm import Farm, Unfinished
+from lpm.data.fields import jets_schema
 from lpm.data.io import find_files, open_file
 from lpm.data.io import parquet as shards
 from lpm.data.io.convert import convert, plan
@@ -240,3 +243,74 @@ def test_two_conversions_into_one_folder_are_refused(write, tmp_path):
     convert([path], out)
     with locked(out / ".farm"), pytest.raises(ValueError, match="another process writes to it"):
         convert([path], out)
+
+
+def faulty(tmp_path, at) -> Path:
+    """300 jets in three groups; those `at` have a pt that cannot be."""
+    b = Batch.build(
+        jets_schema(["pt"], ["pt"]), {"particle.pt": torch.ones(300), "jet.pt": torch.ones(300)},
+        {"particle": torch.ones(300).long()},
+    )  # fmt: skip
+    b.field("jet.pt").values[at] = -1
+    path = tmp_path / "in.parquet"
+    shards.write_batches(path, [b], schema=b.schema, row_group=100)
+    return path
+
+
+def test_what_is_lost_with_a_whole_shard_is_counted(tmp_path):
+    path = faulty(tmp_path, slice(100, 200))
+    for out in (tmp_path / "out", tmp_path / "out.parquet"):
+        result = convert([path], out, on_bad="skip", shard_events=100)
+        assert (result.events, result.skipped_events) == (200, 100)
+    assert [p.name for p in find_files(tmp_path / "out")] == ["in-0000.parquet", "in-0002.parquet"]
+
+
+def test_damage_at_the_head_of_a_shard_is_told(tmp_path):
+    path = faulty(tmp_path, [])
+    at = shards.pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
+    raw = bytearray(path.read_bytes())
+    raw[at + 5 : at + 60] = bytes(55)
+    path.write_bytes(raw)
+    result = convert([path], tmp_path / "out", on_bad="skip", shard_events=100)
+    assert result.events == 200
+    assert list(result.skipped_files) == [str(path)]
+
+
+def test_shards_cut_otherwise_would_hold_events_twice(write, tmp_path):
+    path, out = write("top-tagging"), tmp_path / "out"
+    convert([path], out, shard_events=3)
+    before = {p: p.read_bytes() for p in find_files(out)}
+    for attempt in (convert, plan):
+        with pytest.raises(ValueError, match=r"out: a-0002\.parquet from an earlier run hold events of a\.h5, which"):
+            attempt([path], out, shard_events=4)
+    assert {p: p.read_bytes() for p in find_files(out)} == before
+    (out / "a-0002.parquet").unlink()
+    assert convert([path], out, shard_events=4).events == N
+    assert (
+        read(find_files(out)).field("particle.pt").values.tolist() == read([path]).field("particle.pt").values.tolist()
+    )
+
+
+def test_a_source_does_not_replace_the_shards_of_another_of_its_name(write, tmp_path, sample):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        write("momenta-npz", tmp_path / name, type(sample)(seed=ord(name)))
+    (x,), (y,) = ([*(tmp_path / n).iterdir()] for n in "xy")
+    out = tmp_path / "out"
+    convert([x], out)
+    with pytest.raises(ValueError, match=r"a-0000\.parquet: holds events of another file of the name a\.npz"):
+        convert([y], out)
+    with pytest.raises(ValueError, match=r"a-0000\.parquet from an earlier run hold events of a\.npz, which would be"):
+        convert([x, y], out)
+    assert convert([x], out).resumed == 1
+    x.rename(x.with_name("b.npz"))
+    with pytest.raises(ValueError, match="which would be there twice"):
+        convert([x.with_name("b.npz")], out)
+
+
+def test_other_sources_may_join_a_folder(write, tmp_path, sample):
+    out = tmp_path / "out"
+    convert([write("momenta-npz")], out)
+    result = convert([write("momenta-npz", s=type(sample)(seed=1)).rename(tmp_path / "c.npz")], out)
+    assert [p.name for p in find_files(out)] == ["a-0000.parquet", "c-0000.parquet"]
+    assert result.events == N

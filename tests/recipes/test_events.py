@@ -37,3 +37,17 @@ def test_events_that_went_through_memory_are_named_by_their_file(
         number = int(entry) + (25 if file == "b.parquet" else 0)
         assert number % 7
         torch.testing.assert_close(event, batch[number : number + 1].field("particle.pt").values)
+
+
+def test_each_pass_begins_with_the_first_event(toy_jets: Callable[..., Batch], tmp_path: Path) -> None:
+    """Every tokenizer is fitted on the same events, though a pass may be left before its end."""
+    batch = toy_jets(60)
+    write_batches(tmp_path / "a.parquet", [batch], schema=batch.schema)
+    config = RECIPES["jets.base"](data=(str(tmp_path / "a.parquet"),), valid=(str(tmp_path / "a.parquet"),), size=2)
+    config = replace(config, data=replace(config.data, budget=100))
+    for given in (None, batch):
+        data = open_data(config, World(0, 1, torch.device("cpu")), given)
+        for again in (data.once, data.valid):
+            first = next(iter(again())).field("particle.pt").values
+            assert torch.equal(next(iter(again())).field("particle.pt").values, first)
+        assert sum(len(b) for b in data.once()) == data.events

@@ -114,6 +114,18 @@ def test_missing_values_become_the_mean_or_are_refused(toy_jets: Callable[..., B
         CONFIGS["binned"].build().fit([batch]).encode(hole)
 
 
+def test_features_are_learned_from_what_there_is(toy_jets: Callable[..., Batch]) -> None:
+    """A field without a value is passed on as it is, and no event at all is an error, not a scale of nothing."""
+    batch, config = toy_jets(20), ContinuousConfig(collection="particle", fields=(Transform(field="pt"),))
+    with pytest.raises(ValueError, match="cannot standardise fields of particle: there is no event to learn from"):
+        config.build().fit(iter(()))
+    pt = batch.field("particle.pt").values
+    unknown = batch.with_field("particle", batch.schema.field("particle.pt"), torch.full_like(pt, torch.nan))
+    features = config.build().fit([unknown]).encode(batch).features
+    assert features is not None
+    torch.testing.assert_close(features[:, 0], pt.clamp(max=config.clip))
+
+
 def test_sampled_values_lie_in_their_bin(toy_jets: Callable[..., Batch]) -> None:
     batch = toy_jets(300)
     binned = CONFIGS["binned"].build().fit([batch])

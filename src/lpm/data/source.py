@@ -142,6 +142,11 @@ class Source:
             yield batch
         self._place, self._rest = (0, 0, 0, 0), None
 
+    def rewind(self) -> Source:
+        """Go back to the first event, wherever an iteration was left; returns the source."""
+        self._place, self._rest = (0, 0, 0, 0), None
+        return self
+
     def state(self) -> dict[str, Any]:
         """The place after the last batch handed out, as JSON."""
         epoch, block, event, done = self._place

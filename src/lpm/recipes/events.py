@@ -43,7 +43,7 @@ class Data:
 
     Args:
         train: Endless stream.
-        once: Returns one pass over the training events, in their own order.
+        once: Returns one pass over the training events, in their own order and from the first, each time it is called.
         valid: The validation batches, the same each time.
         events: Number of training events.
     """
@@ -83,7 +83,7 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
     if valid and batch is None and not c.limit:
         once, held = (Source(p, where=wanted, **ordered) for p in (train, valid))
         source = Source(train, where=wanted, ahead=AHEAD, **mixed)
-        return Data(source, lambda: once, lambda: held, source.events)
+        return Data(source, once.rewind, held.rewind, source.events)
     files = None
     if batch is not None:
         whole = batch if wanted is None else batch[wanted(batch)]
@@ -111,7 +111,7 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
         return files.entries([place])[0] if files else f"{place} of those in memory"
 
     source = Source.from_batch(chosen, origin=origin, ahead=AHEAD if far else 0, **mixed)
-    return Data(source, lambda: once, lambda: held, len(order))
+    return Data(source, once.rewind, held.rewind, len(order))
 
 
 def _columns(model: ModelConfig, schema: Schema, flatten: FlattenConfig | None) -> list[str]:

@@ -81,8 +81,14 @@ class Continuous(Tokenizer):
         return torch.stack([t(values[:, i]) for i, t in enumerate(self.config.fields)], 1)
 
     def fit(self, batches: Iterable[Batch]) -> Continuous:
-        """Mean and deviation of each transformed field, missing values left out (Chan et al. 1979, one pass)."""
-        n = torch.zeros(len(self.mean), dtype=torch.float64)
+        """Mean and deviation of each transformed field, missing values left out (Chan et al. 1979, one pass).
+
+        A field without any value stays as it is.
+
+        Raises:
+            ValueError: If there is no batch at all.
+        """
+        n, events = torch.zeros(len(self.mean), dtype=torch.float64), 0
         mean, square = torch.zeros_like(n), torch.zeros_like(n)
         for batch in batches:
             rows = gather_fields(batch, self.collection, self.names)
@@ -95,10 +101,14 @@ class Continuous(Tokenizer):
             square += s + (m - mean) ** 2 * n * count / total
             mean += (m - mean) * count / total
             n += count
+            events += len(batch)
+        if not events:
+            raise ValueError(f"cannot standardise fields of {self.collection}: there is no event to learn from")
         none = [False] * (len(self.mean) - len(self.names))
         category = torch.tensor([*(t.form == "category" for t in self.config.fields), *none])
-        self.mean.copy_(torch.where(category, 0.0, mean))
-        self.std.copy_(torch.where(category, 1.0, (square / n.clamp_min(1)).sqrt().clamp_min(1e-6)))
+        plain = category | (n == 0)
+        self.mean.copy_(torch.where(plain, 0.0, mean))
+        self.std.copy_(torch.where(plain, 1.0, (square / n.clamp_min(1)).sqrt().clamp_min(1e-6)))
         return self
 
     def _derived(self, batch: Batch) -> Tensor:

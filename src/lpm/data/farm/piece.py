@@ -38,8 +38,8 @@ class Piece:
         name: What a report of its failure names: the input file, or the number of a chunk.
         output: The file.
         key: Hash of all that its content depends on: input, settings, versions.
-        work: Makes the file whole or raises; returns a note, or None if there is nothing to write. A function of a
-            module, or a `functools.partial` of one, so that another process can call it.
+        work: Makes the file whole or raises; returns a note. If there is nothing to write it returns None, or a note
+            of 0 `events`. A function of a module, or a `functools.partial` of one, so that another process can call it.
         version: Version of lpm that planned the piece; a worker with another one refuses it.
     """
 
@@ -55,7 +55,7 @@ class Made:
     """A piece that is done.
 
     Args:
-        note: What it told; None if there was nothing to write.
+        note: What it told; None if there was nothing to write and nothing to tell.
         kept: Whether an earlier run made it.
     """
 
@@ -140,9 +140,9 @@ def perform(piece: Piece, watch: Watch = lambda done: None) -> Made | Failure:
     try:
         mark.unlink(missing_ok=True)
         note = piece.work(piece.output, watch)
-        if note is None:
+        if note is None or note.get("events") == 0:
             piece.output.unlink(missing_ok=True)
-            return Made(None)
+            return Made(note)
         said = {"key": piece.key, "size": piece.output.stat().st_size, "sha256": hash_file(piece.output), "note": note}
         with atomic_file(mark) as part:
             part.write_text(json.dumps(said) + "\n", encoding="utf-8")

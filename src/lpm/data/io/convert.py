@@ -25,6 +25,7 @@ from lpm.data.io.base import OnBad, Reader
 from lpm.data.io.exchange import write_csv, write_hdf5
 from lpm.data.io.files import find_files
 from lpm.data.io.formats import FORMATS, open_file
+from lpm.data.io.occupied import Origin, check_folder
 from lpm.data.io.parquet import write_batches
 from lpm.data.schema import FORMAT_VERSION, Schema
 from lpm.records.files import locked
@@ -94,7 +95,8 @@ def convert(
 
     Raises:
         ValueError: If a source cannot be read and `on_bad` is "stop" (with a farm: `Unfinished`, after all others are
-            converted), schemas differ, nothing was written, or the output cannot be written. Finished shards stay.
+            converted), schemas differ, nothing was written, the output cannot be written, or the folder holds shards
+            that must not be mixed with these (`lpm.data.io.occupied`). Finished shards stay.
     """
     job = _job(sources, out, format, on_bad, events, shard_events, tree, progress)
     out = Path(out)
@@ -127,7 +129,7 @@ def plan(
     """What `convert` to a folder would do; opens and hashes the sources.
 
     Raises:
-        ValueError: If `out` is a file or would be one.
+        ValueError: If `out` is a file or would be one, or holds shards that must not be mixed with these.
     """
     if Path(out).suffix == ".parquet":
         raise ValueError(f"{out}: one file is written in one go; name a folder to see its pieces")
@@ -172,6 +174,16 @@ class _Source:
     schema: Schema
 
 
+@dataclass(frozen=True)
+class _Cut:
+    """A part of a source that becomes a shard."""
+
+    source: _Source
+    start: int
+    stop: int
+    target: Path
+
+
 def _survey(path: Path, options: dict[str, Any]) -> _Source | Failure:
     try:
         with open_file(path, **options) as reader:
@@ -184,9 +196,9 @@ def _survey(path: Path, options: dict[str, Any]) -> _Source | Failure:
 
 def _write_shard(
     path: Path, start: int, stop: int, options: dict[str, Any], origin: dict[str, Any], out: Path, watch: Watch
-) -> Note | None:
-    """One piece of a source; None if no event of it can be used."""
-    note: Note = {"events": 0, "skipped": 0}
+) -> Note:
+    """One piece of a source; without a file if no event of it can be used."""
+    note: Note = {"events": 0, "skipped": 0, "place": _short_hash(path)}
 
     def usable(reader: Reader) -> Iterator[Batch]:
         done = start
@@ -203,11 +215,9 @@ def _write_shard(
     with open_file(path, **options) as reader:
         batches = usable(reader)
         first = next(batches, None)
-        if first is None:
-            return None
-        note["events"] = write_batches(
-            out, itertools.chain([first], batches), schema=reader.schema, provenance=origin
-        )  # fmt: skip
+        if first is not None:
+            whole = itertools.chain([first], batches)
+            note["events"] = write_batches(out, whole, schema=reader.schema, provenance=origin)
         note["skipped"] = reader.skipped
     return note
 
@@ -262,33 +272,49 @@ class _Job:
         return dict(each(partial(_survey, options=self.options), self.sources, crew))
 
     def pieces(self, out: Path, found: dict[Path, _Source | Failure]) -> Iterator[Piece]:
-        """The shards of a folder, in the order of the sources."""
-        stems = Counter(p.stem for p in self.sources)
+        """The shards of a folder, in the order of the sources.
+
+        Raises:
+            ValueError: Before the first, if the folder holds shards that they must not be mixed with.
+        """
+        cuts = self._cuts(out, found)
+        coming = {c.target: Origin(path.name, c.source.sha256, _short_hash(path)) for path in cuts for c in cuts[path]}
+        check_folder(out, coming)
         for path in self.sources:
+            source = found[path]
             if self.left == 0:
                 return
-            source = found[path]
             if isinstance(source, Failure):
                 self._refuse(source)
-                continue
-            if not self._fits(path, source.schema):
+            elif self._fits(path, source.schema):
+                for cut in cuts[path]:
+                    self.left = None if self.left is None else self.left - (cut.stop - cut.start)
+                    self.places[cut.target] = (path, cut.stop, source.events)
+                    yield self._piece(path, cut)
+
+    def _cuts(self, out: Path, found: dict[Path, _Source | Failure]) -> dict[Path, list[_Cut]]:
+        """The shards of each source that can be used."""
+        stems, left = Counter(p.stem for p in self.sources), self.left
+        cuts: dict[Path, list[_Cut]] = {}
+        usable = [(path, source) for path in self.sources if isinstance(source := found[path], _Source)]
+        for path, source in usable:
+            if source.schema != usable[0][1].schema:
                 continue
             name = path.stem if stems[path.stem] == 1 else f"{path.stem}-{_short_hash(path)}"
-            for k, start in enumerate(range(0, source.events, self.size)):
-                if self.left == 0:
-                    return
-                most = self.size if self.left is None else min(self.size, self.left)
-                stop = min(start + most, source.events)
-                self.left = None if self.left is None else self.left - (stop - start)
-                piece = self._piece(path, source, start, stop, out / f"{name}-{k:04d}.parquet")
-                self.places[piece.output] = (path, stop, source.events)
-                yield piece
+            whole = source.events if left is None else min(source.events, left)
+            left = None if left is None else left - whole
+            cuts[path] = [
+                _Cut(source, start, min(start + self.size, whole), out / f"{name}-{k:04d}.parquet")
+                for k, start in enumerate(range(0, whole, self.size))
+            ]
+        return cuts
 
-    def _piece(self, path: Path, source: _Source, start: int, stop: int, target: Path) -> Piece:
-        part = {"name": path.name, "sha256": source.sha256, "start": start, "stop": stop}
+    def _piece(self, path: Path, cut: _Cut) -> Piece:
+        part = {"name": path.name, "sha256": cut.source.sha256, "start": cut.start, "stop": cut.stop}
         origin = {"source": part, "options": self.options}
         key = hash_json({**origin, "lpm": __version__, "format": FORMAT_VERSION})
-        return Piece(str(path), target, key, partial(_write_shard, path, start, stop, self.options, origin))
+        work = partial(_write_shard, path, cut.start, cut.stop, self.options, origin)
+        return Piece(str(path), cut.target, key, work)
 
     def _watch(self, piece: Piece, done: int) -> None:
         path, _, events = self.places[piece.output]
@@ -301,7 +327,7 @@ class _Job:
             return
         path, stop, events = self.places[piece.output]
         note = made.note or {}
-        if "events" in note:
+        if note.get("events"):
             self.result.events += note["events"]
             self.result.shards.append(piece.output)
             self.result.resumed += made.kept
