@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -280,10 +281,11 @@ def test_settings_that_make_no_sense_are_refused() -> None:
             replace(CONFIG, **change)
 
 
-def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [lambda text: text[:20], lambda text: "[]", lambda text: "{}"])
+def test_a_damaged_state_is_named(damage: Callable[[str], str], tmp_path: Path) -> None:
     train(tmp_path)
     path = tmp_path / "training" / "state.json"
-    path.write_text(path.read_text()[:20])
+    path.write_text(damage(path.read_text()))
     with pytest.raises(ValueError, match=r"state\.json: cannot read the training state"):
         train(tmp_path, resume=True)
 

@@ -45,7 +45,7 @@ class Parts:
         model: Its weights and buffers.
         optimiser: Its moments and groups.
         average: Averaged weights, or None.
-        best: Weights of the best validation so far, or None.
+        best: Weights and buffers of the best validation so far, or None.
     """
 
     model: nn.Module
@@ -125,27 +125,31 @@ def load_state(folder: Path, parts: Parts, place: World) -> dict[str, Any]:
         raise ValueError(f"{folder}: no training state to resume from; start without --resume")
     try:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        ranks = sum(key.split(".")[0] == "items" for key in state)
+        state["items"] = [state[_of("items", rank)] for rank in range(ranks)]
+        optimiser: dict[str, Any] = {"param_groups": state["groups"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: cannot read the training state: {error}; restore the whole folder") from error
-    ranks = sum(key.split(".")[0] == "items" for key in state)
-    state["items"] = [state[_of("items", rank)] for rank in range(ranks)]
     moments: dict[str, dict[str, Tensor]] = {}
     for name, tensor in load_tensors(folder / "optimiser.safetensors").items():
         parameter, key = name.rsplit("/", 1)
         moments.setdefault(parameter, {})[key] = tensor
     weights: dict[str, Any] = dict(load_tensors(folder / "weights.safetensors"))
-    optimiser: dict[str, Any] = {"state": moments, "param_groups": state["groups"]}
+    optimiser["state"] = moments
     try:
         set_model_state_dict(parts.model, weights, options=_WHOLE)
         # A weight that has taken part in no step yet, such as that of an unused view, has no moments.
         set_optimizer_state_dict(parts.model, parts.optimiser, optimiser, options=_SOME)
+        for name, tensors in parts.lists.items():
+            if stored := load_tensors(folder / f"{name}.safetensors"):
+                _fill(tensors, stored)
     except (RuntimeError, KeyError) as error:
         raise ValueError(
             f"{folder}: the state belongs to another model: {str(error).splitlines()[-1].strip()}"
         ) from error
-    for name, tensors in parts.lists.items():
-        if stored := load_tensors(folder / f"{name}.safetensors"):
-            _fill(tensors, stored)
+    for name, p in parts.model.named_parameters():
+        if name not in moments:  # torch has made some up, and counts a step that was not taken
+            parts.optimiser.state.pop(p, None)
     if parts.average:
         parts.average.steps = state["average_steps"]
     _restore_random(load_tensors(folder / "random.safetensors"), place.rank)

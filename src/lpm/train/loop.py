@@ -140,6 +140,8 @@ class _Loop:
         kind = Muon if config.optimiser == "muon" else torch.optim.AdamW
         self.optimiser: torch.optim.Optimizer = kind(groups, lr=config.lr, betas=config.betas, fused=fused)
         self.parameters = [p for g in groups for p in g["params"]]
+        saved = self.model.state_dict().keys()
+        self.changing = [*self.parameters, *(b for n, b in self.model.named_buffers() if n in saved)]
         self.average = Average(self.parameters, config.ema) if config.ema else None
         self.best: list[Tensor] | None = None
         self.fit = Fit(0, {})
@@ -157,7 +159,7 @@ class _Loop:
         return self.fit
 
     def _steps(self, interrupted: Callable[[], bool]) -> None:
-        self.wrapped.train()
+        self._learn()
         self.pace = Pace(self.model, self.place)
         batches, mark = iter(self.items), self.fit.step
         while self.fit.step < self.config.steps and not self.fit.stopped:
@@ -174,6 +176,14 @@ class _Loop:
                 if self.folder:
                     self._save()
                 raise KeyboardInterrupt
+
+    def _learn(self) -> None:
+        """Training mode, but for what is frozen: its running means would move, and its dropout disturb."""
+        self.wrapped.train()
+        for module in self.model.modules():
+            weights = list(module.parameters())
+            if weights and not any(p.requires_grad for p in weights):
+                module.eval()
 
     def _leaves(self, interrupted: Callable[[], bool]) -> bool:
         """Whether to stop here. Several processes agree on it where they talk anyway, else some would wait for ever."""
@@ -281,18 +291,20 @@ class _Loop:
                     losses = self.model(portion.to(self.place.device, non_blocking=True))
                 count += len(portion)
                 sums = {n: sums.get(n, 0) + x.float().sum() for n, x in losses.items()}
-        values = {n: float(mean_over_ranks(x / max(1, count), self.place)) for n, x in sums.items()}
+        if not count:
+            raise ValueError("no event to validate on; give some, or set train.valid_every to 0")
+        values = {n: float(mean_over_ranks(x / count, self.place)) for n, x in sums.items()}
         total = sum((self.config.weights or {}).get(n, 1.0) * v for n, v in values.items())
         self._tell("valid", step=self.fit.step, loss=values, total=total)
         if math.isfinite(total) and not total >= self.fit.best:
             self.fit.best, self.misses = total, 0
             if self.config.patience:
-                self.best = [p.detach().clone() for p in self.parameters]
+                self.best = [t.detach().clone() for t in self.changing]
         else:
             self.misses += 1
             self.fit.stopped = 0 < self.config.patience <= self.misses
         self._swap()
-        self.wrapped.train()
+        self._learn()
 
     def _swap(self) -> None:
         if self.average:
@@ -304,8 +316,8 @@ class _Loop:
         if self.folder:
             self._save()
         if self.best is not None:
-            for p, b in zip(self.parameters, self.best, strict=True):
-                p.copy_(b)
+            for t, b in zip(self.changing, self.best, strict=True):
+                t.copy_(b)
         elif self.average:
             self._swap()
         self.model.eval()
@@ -326,7 +338,7 @@ class _Loop:
         if self.folder is None:
             raise ValueError("cannot resume: training was given no folder")
         if self.config.patience:
-            self.best = [p.detach().clone() for p in self.parameters]
+            self.best = [t.detach().clone() for t in self.changing]
         state = load_state(self.folder / "training", self._parts(), self.place)
         if len(state["items"]) == self.place.size:
             self.items.restore(state["items"][self.place.rank])
