@@ -1,6 +1,7 @@
 """Attributions: complete, zero for what is not looked at, and found where the answer was put; attention adds up."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from lpm.data.io import open_file
 from lpm.model.attribution import PAIRS, integrated_gradients, log_odds
 from lpm.model.checkpoint import load
 from lpm.model.looks import attention
+from lpm.model.padded import Padded
 from lpm.recipes.explain import explain, most_important
 from lpm.recipes.pid import multi
 from lpm.sim.pid import simulate
@@ -49,6 +51,23 @@ def test_absent_collections_contribute_nothing() -> None:
     assert set(found.rows) == {"track", "its", "tpc", "tof", "trd"}
     assert len(found.rows["tof"].values) == len(tracks[:6].collections["tof"].values)
     assert bool((found.gap.abs() <= 0.011 * (found.log_odds - found.baseline).abs().clamp_min(0.1)).all())
+
+
+def test_what_a_head_is_not_shown_explains_nothing() -> None:
+    tracks = simulate(30, seed=1)
+    config = multi(size=1).model
+    heads = {n: replace(h, given=("track", "tpc")) for n, h in config.heads.items()}  # type: ignore[type-var]
+    model = build(replace(config, heads=heads), tracks).eval()
+    index = torch.zeros(6, dtype=torch.int64)
+    found = integrated_gradients(model, tracks[:6], "species", index)
+    assert set(found.rows) == {"track", "tpc"}
+    torch.testing.assert_close(found.log_odds, log_odds(model.predict(tracks[:6])["species"].log(), index))
+    seen = attention(model, tracks[:6], "species")
+    assert seen is not None
+    assert set(seen) == {"track", "tpc"}
+    assert [e["event"] for e in explain(model, tracks, source="tracks")] == ["attribution", "looks"]
+    with pytest.raises(ValueError, match="head species is shown a part of the event only"):
+        Padded(model)
 
 
 def test_a_field_without_weight_contributes_nothing(toy_jets: Jets) -> None:

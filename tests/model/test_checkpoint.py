@@ -14,6 +14,7 @@ from lpm.data.fields import JET, PARTICLE
 from lpm.model.adapt import adapt, merge
 from lpm.model.checkpoint import check_schema, load, load_part, resolve, save
 from lpm.model.model import Model
+from lpm.tokens import ContinuousConfig, Transform
 from tests.model.test_model import CONFIG, build
 
 
@@ -92,6 +93,31 @@ def test_other_schemas_are_refused(saved: tuple[Model, Path], toy_jets: Callable
         check_schema(model, wrong.schema, "a.parquet")
     more = batch.with_field("jet", JET["mass"], torch.ones(len(batch)))
     check_schema(model, more.schema, "a.parquet")
+
+
+def test_categories_of_other_labels_are_refused(toy_jets: Callable[..., Batch]) -> None:
+    """They are numbers: in another order each would mean another thing."""
+    batch = toy_jets()
+    kinds = torch.zeros(len(batch.field("particle.pt").values))
+    batch = batch.with_field("particle", PARTICLE["type"], kinds)
+    fields = (Transform(field="type", form="category"),)
+    seen = ContinuousConfig(collection="particle", fields=fields, classes=(5,))
+    model = build(replace(CONFIG, tokenizers={"particle": seen}, heads={"label": CONFIG.heads["label"]}), batch)
+    check_schema(model, batch.schema, "a.parquet")
+    turned = replace(PARTICLE["type"], labels=PARTICLE["type"].labels[::-1])
+    other = batch.with_field("particle", turned, kinds)
+    with pytest.raises(ValueError, match=r"a\.parquet: particle\.type has the labels .*; convert it with the same"):
+        check_schema(model, other.schema, "a.parquet")
+
+
+def test_tokenizers_of_other_units_are_not_loaded(saved: tuple[Model, Path], toy_jets: Callable[..., Batch]) -> None:
+    _, folder = saved
+    batch = toy_jets()
+    field = replace(batch.schema.field("particle.pt"), unit="mm")
+    other = build(CONFIG, batch.with_field("particle", field, batch.field("particle.pt").values))
+    with pytest.raises(ValueError, match=r"the data: particle\.pt is a real in mm, .* was trained on a real in GeV"):
+        load_part(other, folder, ("tokenizers", "backbone"))
+    load_part(other, folder, ("backbone",))
 
 
 def test_low_rank_adaptation_starts_as_nothing_and_merges_exactly(toy_jets: Callable[..., Batch]) -> None:

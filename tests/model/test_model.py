@@ -222,6 +222,12 @@ def test_tokenizers_never_see_truth(toy_jets: Callable[..., Batch]) -> None:
         Model(replace(CONFIG, tokenizers={**CONFIG.tokenizers, "jet": label}), toy_jets().schema)
 
 
+def test_a_head_of_rows_that_are_not_there_is_refused(toy_jets: Callable[..., Batch]) -> None:
+    heads = {"next": replace(CONFIG.heads["next"], of="partcle")}  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="head next asks for 'partcle', which the model has no tokenizer of"):
+        build(replace(CONFIG, heads=heads), toy_jets())
+
+
 def test_heads_without_codes_are_refused(toy_jets: Callable[..., Batch]) -> None:
     seen = ContinuousConfig(collection="particle", fields=kinematics())
     with pytest.raises(ValueError, match="no codes"):

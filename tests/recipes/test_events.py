@@ -1,15 +1,17 @@
 """The events of a run: what is held out, and what each event is called."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from lpm.data.batch import Batch
 from lpm.data.fields import JETCLASS
 from lpm.data.io import write_batches
-from lpm.recipes import RECIPES
+from lpm.recipes import RECIPES, DataConfig
 from lpm.recipes.events import open_data
 from lpm.train.parallel import World
 
@@ -37,6 +39,12 @@ def test_events_that_went_through_memory_are_named_by_their_file(
         number = int(entry) + (25 if file == "b.parquet" else 0)
         assert number % 7
         torch.testing.assert_close(event, batch[number : number + 1].field("particle.pt").values)
+
+
+@pytest.mark.parametrize("held", [1.0, 1.5, -0.1, math.nan])
+def test_a_share_that_is_none_is_refused(held: float) -> None:
+    with pytest.raises(ValueError, match=r"got data\.held="):
+        DataConfig(train=("a.parquet",), held=held)
 
 
 def test_each_pass_begins_with_the_first_event(toy_jets: Callable[..., Batch], tmp_path: Path) -> None:

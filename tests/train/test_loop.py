@@ -276,7 +276,7 @@ def test_validation_leaves_the_accelerators_random_stream_alone(monkeypatch: pyt
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
-    for change in ({"log_every": 0}, {"save_every": -1}, {"steps": 0}):
+    for change in ({"log_every": 0}, {"save_every": -1}, {"steps": 0}, {"lr": math.nan}):
         with pytest.raises(ValueError, match="expected"):
             replace(CONFIG, **change)
 

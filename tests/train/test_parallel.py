@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from lpm.records.weights import load_tensors
 from lpm.train.loop import fit
-from lpm.train.parallel import world
+from lpm.train.parallel import World, world, wrap
 from tests.train.test_loop import CONFIG, ROOT, Notes
 from tests.train.toy import Counted, Line, held
 
@@ -41,6 +42,17 @@ def test_two_ranks_equal_one(kind: str, optimiser: Any, tmp_path: Path) -> None:
     a, b = (load_tensors(f / "training" / "weights.safetensors") for f in (tmp_path, alone))
     for name, tensor in a.items():
         torch.testing.assert_close(tensor, b[name], atol=1e-5, rtol=1e-4)
+
+
+def test_only_the_outermost_of_nested_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block gathers all that is its own: what lies in it must not be gathered once more by itself."""
+    split: list[nn.Module] = []
+    monkeypatch.setattr("torch.distributed.fsdp.fully_shard", split.append)
+    inner = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])})
+    alone, empty = nn.Linear(2, 2), nn.ReLU()
+    model = nn.ModuleDict({"blocks": nn.ModuleList([inner, empty, nn.ModuleList([alone])]), "out": nn.Linear(2, 2)})
+    assert wrap(model, "fsdp", World(0, 2, torch.device("cpu"))) is model
+    assert split == [inner, alone, model]
 
 
 def test_cuda_is_refused_where_there_is_none() -> None:

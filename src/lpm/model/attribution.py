@@ -101,7 +101,7 @@ def integrated_gradients(
     head = model.head(name)
     if not isinstance(head, Classify):
         raise ValueError(f"head {name} is no classifier; attributions are of the log-odds of a class")
-    seen, paired = {n: _seen(model, n) for n in model.tokenizers}, _paired(model)
+    seen, paired = {n: _seen(model, n) for n in head.view.only or model.tokenizers}, _paired(model)
     parts: dict[str, list[Tensor]] = {n: [] for n in seen}
     ends: list[Tensor] = []
     for i in range(len(batch)):
@@ -159,7 +159,7 @@ def _along(
     model: Model, copies: Batch, head: Classify, index: Tensor, alpha_A: Tensor
 ) -> tuple[Tensor, dict[str, tuple[Tensor, tuple[Tensor, Tensor]]]]:
     """Log-odds (A,) of copies of an event along the path, its features, and gradients of features and of pairs."""
-    streams, ground = model.encode(copies), model.ground(copies)
+    streams, ground = head.view(model.encode(copies)), model.ground(copies, head.view.only)
     leaves: dict[str, Tensor] = {}
     fades: dict[str, Tensor] = {}
     whole: dict[str, Tensor] = {}

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lpm.data.schema import Schema
+from lpm.data.schema import Field, Schema
 from lpm.model.model import Model, ModelConfig
 from lpm.records.config import from_dict, to_dict
 from lpm.records.files import atomic_file
@@ -92,10 +92,9 @@ def load(run: str | Path) -> Model:
     folder = resolve(run)
     try:
         config = from_dict(ModelConfig, json.loads((folder / "config.json").read_text(encoding="utf-8")))
-        schema = Schema.from_json((folder / "schema.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder}: cannot read the checkpoint: {error}; restore the whole folder") from error
-    model = Model(config, schema)
+    model = Model(config, _read_schema(folder))
     _fill(model, load_tensors(folder / "weights.safetensors"), folder)
     return model.eval()
 
@@ -106,13 +105,15 @@ def load_part(model: Model, run: str | Path, parts: tuple[str, ...]) -> list[str
     Args:
         model: Changed in place.
         run: The other model.
-        parts: Prefixes of names, such as `backbone` or `heads.next`.
+        parts: Prefixes of names, such as `backbone` or `heads.next`. A part of the model may be without weights, but
+            then in both.
 
     Returns:
         Names of the tensors loaded.
 
     Raises:
-        ValueError: If a part has no weights in either model, or they do not fit.
+        ValueError: If there is no such part, its weights do not fit, or tokenizers learned from fields in other units
+            or with other labels than those of this model's data.
     """
     folder, mine = resolve(run), model.state_dict()
     theirs = load_tensors(folder / "weights.safetensors")
@@ -120,12 +121,16 @@ def load_part(model: Model, run: str | Path, parts: tuple[str, ...]) -> list[str
     for part in parts:
         here = {n for n in mine if n == part or n.startswith(part + ".")}
         there = {n for n in theirs if n == part or n.startswith(part + ".")}
-        if here != there or not here:
+        if here != there or not (here or hasattr(model, part)):
             odd = sorted(here ^ there)[:3] or [part]
             raise ValueError(
                 f"{run}: part {part!r} differs from this model's in {', '.join(odd)}; use its --size, and no --tiny"
             )
         loaded |= {n: theirs[n] for n in here}
+    came = [n for n in model.tokenizers if {"tokenizers", f"tokenizers.{n}"} & set(parts)]
+    trained = _read_schema(folder)
+    for path in dict.fromkeys(p for n in came for p in model.tokenizer(n).paths if p in trained):
+        _same(trained.field(path), model.schema.field(path), path, str(run), "the data")
     _fill(model, {**mine, **loaded}, folder)
     return sorted(loaded)
 
@@ -134,18 +139,34 @@ def check_schema(model: Model, schema: Schema, source: str) -> None:
     """Refuse data that the model was not made for.
 
     Raises:
-        ValueError: If a field that the model reads is missing or has another unit or kind.
+        ValueError: If a field that the model reads is missing or has another unit, kind, or other labels.
     """
     wanted = [p for n in model.tokenizers for p in model.tokenizer(n).paths]
     for path in dict.fromkeys([*wanted, *model.config.kinematics]):
         if path not in schema:
             raise ValueError(f"{source}: the model reads {path}, which is not there; it has {', '.join(schema.paths)}")
-        mine, theirs = model.schema.field(path), schema.field(path)
-        if (mine.unit, mine.kind) != (theirs.unit, theirs.kind):
-            raise ValueError(
-                f"{source}: {path} is a {theirs.kind} in {theirs.unit}, the model was trained on a {mine.kind} in "
-                f"{mine.unit}; convert it first"
-            )
+        _same(model.schema.field(path), schema.field(path), path, "the model", source)
+
+
+def _same(trained: Field, given: Field, path: str, model: str, source: str) -> None:
+    """Refuse a field that does not mean what it meant in training. Categories are numbers: their order counts."""
+    if (trained.unit, trained.kind) != (given.unit, given.kind):
+        raise ValueError(
+            f"{source}: {path} is a {given.kind} in {given.unit}, {model} was trained on a {trained.kind} in "
+            f"{trained.unit}; convert it first"
+        )
+    if trained.labels != given.labels:
+        raise ValueError(
+            f"{source}: {path} has the labels {', '.join(given.labels)}, {model} was trained on "
+            f"{', '.join(trained.labels)}; convert it with the same labels in the same order"
+        )
+
+
+def _read_schema(folder: Path) -> Schema:
+    try:
+        return Schema.from_json((folder / "schema.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder}: cannot read the checkpoint: {error}; restore the whole folder") from error
 
 
 def _fill(model: Model, weights: dict[str, Tensor], folder: Path) -> None:

@@ -41,12 +41,13 @@ def attention(model: Model, batch: Batch, name: str) -> Mapping[str, Ragged] | N
     body = model.backbone
     if not isinstance(body, Backbone | ParticleTransformer):
         return None
-    parts: dict[str, list[Tensor]] = {n: [] for n in model.tokenizers}
+    view = model.head(name).view
+    parts: dict[str, list[Tensor]] = {n: [] for n in view.only or model.tokenizers}
     for i in range(len(batch)):
         one = batch[i : i + 1]
         caught: list[tuple[Any, tuple[Any, ...]]] = []
         blocks = body.blocks if isinstance(body, Backbone) else body.class_blocks[-1:]
-        view, ground = model.head(name).view, model.ground(one)
+        ground = model.ground(one, view.only)
         with _watched(blocks, caught):
             model.hidden(one, view(model.encode(one)), view, ground)
         if isinstance(body, Backbone):

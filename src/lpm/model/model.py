@@ -138,7 +138,7 @@ class Model(nn.Module):
             self.backbone = Backbone(body)
             self.pairs = PairBias(config.pairs, body.heads, width) if config.pairs else None
         self.condition = Condition(width, len(c.classes), c.drop) if c else None
-        self.heads = nn.ModuleDict({n: h.build(width, built) for n, h in config.heads.items()})
+        self.heads = nn.ModuleDict({n: _built(n, h, width, built) for n, h in config.heads.items()})
         # Last, so that models without a flow draw the same initial weights with or without these lines.
         self.time = Time(width) if any(isinstance(self.head(n).view, Noised) for n in self.heads) else None
         self._answer: Callable[..., dict[str, Tensor]] = self.losses
@@ -160,6 +160,8 @@ class Model(nn.Module):
             view = self.head(name).view
             if unknown := {*view.only, *view.beside} - set(self.tokenizers):
                 raise ValueError(f"head {name} is to see {sorted(unknown)[0]!r}, which the model has no tokenizer of")
+            if self.config.pairs and view.only and self.config.pairs.of not in view.only:
+                raise ValueError(f"head {name} is not shown {self.config.pairs.of!r}, whose pairs the body looks at")
             if isinstance(self.backbone, SetBackbone) and view != View():
                 kind = type(self.backbone).__name__
                 raise ValueError(f"head {name} hides rows from the backbone, or asks it to generate; {kind} sees all")
@@ -358,3 +360,13 @@ class Model(nn.Module):
         for name in names:
             views.setdefault(self.head(name).view, []).append(name)
         return views
+
+
+def _built(name: str, config: HeadConfig, width: int, tokenizers: dict[str, Tokenizer]) -> Head:
+    """A head; it may ask only for collections that the model reads."""
+    try:
+        return config.build(width, tokenizers)
+    except KeyError as error:
+        raise ValueError(
+            f"head {name} asks for {error}, which the model has no tokenizer of; it has: {', '.join(tokenizers)}"
+        ) from None

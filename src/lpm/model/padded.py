@@ -19,6 +19,7 @@ from lpm.model.heads import Classify, Head, Regress
 from lpm.model.model import Model
 from lpm.model.packing import Hidden, Layout
 from lpm.model.sets import SetBackbone
+from lpm.model.view import View
 from lpm.physics.couplings import OBJECTS
 from lpm.physics.kinematics import cartesian
 from lpm.tokens import Continuous, Hybrid
@@ -46,6 +47,9 @@ class Padded(nn.Module):
         self.heads = tuple(n for n in model.heads if isinstance(model.head(n), Classify | Regress))
         if not self.heads:
             raise ValueError(f"this model has no head that answers questions of events: {', '.join(model.heads)}")
+        for name in self.heads:
+            if model.head(name).view != View():
+                raise ValueError(f"head {name} is shown a part of the event only; such heads have no padded form")
         read = {n: [f"{n}.{f}" for f in self._seen(n).reads] for n in model.tokenizers}
         for path in model.config.kinematics:
             read[path.partition(".")[0]].append(path)

@@ -24,6 +24,9 @@ class DataConfig:
         limit: Use only so many training events, chosen by the seed; 0 for all. Needs data in memory.
         held: Share held out if `valid` is empty.
         flatten: Weights to make for the events, after a pass over those of the training; None for none.
+
+    Raises:
+        ValueError: If a number makes no sense.
     """
 
     train: tuple[str, ...]
@@ -34,6 +37,10 @@ class DataConfig:
     limit: int = 0
     held: float = 0.1
     flatten: FlattenConfig | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.held < 1:
+            raise ValueError(f"expected a share held out of 0 or more and below 1, got data.held={self.held}")
 
 
 @dataclass(frozen=True, kw_only=True)

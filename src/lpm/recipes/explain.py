@@ -68,7 +68,8 @@ def explain(
         raise ValueError(f"classifier {head!r}: the model has {', '.join(names) or 'no classifier'}")
     check_schema(model, batch.schema, source)
     name = head or names[0]
-    batch = batch[batch.collections[next(iter(model.tokenizers))].lengths > 0]
+    first = next(iter(model.head(name).view.only or model.tokenizers))
+    batch = batch[batch.collections[first].lengths > 0]
     if not len(batch):
         raise ValueError(f"{source}: no event with anything in it to explain")
     asked = _Asked(model, name, batch, model.predict(batch, (name,))[name].argmax(1))
@@ -160,7 +161,12 @@ def most_important(batch: Batch, of: str, score_T: Tensor, n: int, *, kept: bool
 
 
 def _curves(asked: _Asked, found: Attribution, of: str, seed: int) -> list[dict[str, Any]]:
-    """Log-odds of the answer against the number of rows, mean over events with its standard error."""
+    """Log-odds of the answer against the number of rows, mean over events with its standard error.
+
+    There are none for collections of one row an event, which cannot be without it.
+    """
+    if asked.batch.schema[of].single:
+        return []
     whole = found.rows[of].values.sum(1)
     chance = torch.rand(len(whole), generator=torch.Generator().manual_seed(seed))
     longest = int(asked.batch.collections[of].lengths.max())

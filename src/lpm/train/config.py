@@ -57,7 +57,7 @@ class TrainConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps <= 0 or self.lr <= 0 or self.accumulate <= 0 or not 0 <= self.ema < 1:
+        if self.steps <= 0 or not self.lr > 0 or self.accumulate <= 0 or not 0 <= self.ema < 1:
             raise ValueError(f"expected steps, lr, accumulate > 0 and 0 ≤ ema < 1, got {self}")
         if self.log_every <= 0 or min(self.warmup, self.valid_every, self.save_every, self.patience) < 0:
             raise ValueError(f"expected log_every > 0 and warmup, valid_every, save_every, patience ≥ 0, got {self}")

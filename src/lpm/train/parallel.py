@@ -85,13 +85,19 @@ def wrap(model: nn.Module, kind: Parallel, place: World) -> nn.Module:
         return nn.parallel.DistributedDataParallel(model, device_ids=ids, find_unused_parameters=True)
     from torch.distributed.fsdp import fully_shard
 
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList):
-            for block in module:
-                if sum(p.numel() for p in block.parameters()) > 0:
-                    fully_shard(block)
+    for block in _blocks(model):
+        fully_shard(block)
     fully_shard(model)
     return model
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The parts that are gathered one after another: members of lists, of the outermost where lists are nested."""
+    for child in module.children():
+        if not isinstance(module, nn.ModuleList) or isinstance(child, nn.ModuleList):
+            yield from _blocks(child)
+        elif any(p.numel() for p in child.parameters()):
+            yield child
 
 
 def mean_over_ranks(x: Tensor, place: World) -> Tensor:

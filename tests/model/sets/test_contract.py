@@ -206,6 +206,17 @@ def test_every_parameter_learns(name: str, toy_jets: Jets) -> None:
     assert not idle
 
 
+def test_half_precision_trains_it(name: str, toy_jets: Jets) -> None:
+    batch = toy_jets(40)
+    model = build(name, batch).float().train()
+    whole = float(model(batch)["label"].mean().detach())
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(batch)["label"].mean()
+    half.backward()
+    assert float(half.detach()) == pytest.approx(whole, rel=0.05)
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+
+
 def test_it_comes_back_from_disk(name: str, toy_jets: Jets, tmp_path: Path) -> None:
     batch = toy_jets(20)
     model = build(name, batch).float().eval()

@@ -120,6 +120,7 @@ class EdgeConv(nn.Module):
             parameters: list[Tensor] = [norms[0].weight, norms[0].bias]
             for weight, norm in zip(weights, norms[1:], strict=True):
                 parameters += [weight, torch.zeros_like(norm.bias), norm.weight, norm.bias]
+            z_EC = z_EC.to(parameters[0].dtype)  # half precision must not reach sums over all edges
             y_EC, mean, variance = NormStack.apply(z_EC, norms[0].eps, True, *parameters)  # type: ignore[no-untyped-call]
             follow(norms, mean, variance, len(z_EC))
             out: Tensor = y_EC
