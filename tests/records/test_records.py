@@ -82,12 +82,47 @@ def test_a_run_is_appended_and_a_cut_last_line_is_left_out(tmp_path: Path) -> No
     assert events[1]["loss"] == {"a": None}
 
 
-def test_an_altered_record_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "run.jsonl").write_text('{"event": "start"}\n{broken\n{"event": "end"}\n')
-    with pytest.raises(ValueError, match="line 2"):
+@pytest.mark.parametrize(
+    "cut",
+    ['{"event": "st', '{"event": "step", "ti', '{"event": "start"}', '{"event": "step", "ti\n{"event": "start", "se'],
+)
+def test_a_resumed_run_goes_on_behind_a_line_that_was_cut(tmp_path: Path, cut: str) -> None:
+    """The cut itself may be the start of a run that was resumed before, or lack only the end of its line."""
+    path = tmp_path / "run.jsonl"
+    Run(tmp_path).write("step", step=1)
+    with path.open("a") as file:
+        file.write(cut)
+    before = path.read_bytes()
+    Run(tmp_path).write("start", resumed=True)
+    Run(tmp_path).write("step", step=2)
+    assert path.read_bytes().startswith(before + b"\n{")
+    *first, start, last = read(tmp_path)
+    assert [e["event"] for e in first] == ["step"] + ["start"] * cut.endswith("}")
+    assert start["resumed"]
+    assert last["step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (b'{"event": "start"}\n{broken\n{"event": "end"}\n', "line 2: not JSON"),
+        (b'{"event": "start"}\n{broken\n{broken\n{"event": "start"}\n', "line 2: not JSON"),
+        (b'{"event": "start"}\n\xff\n{"event": "end"}\n', "line 2: not JSON"),
+        (b'{"event": "start"}\n123\n{"event": "start"}\n', "line 2: expected a JSON object, got 123"),
+        (b'{"event": "start"}\n[]', r"line 2: expected a JSON object, got \[\]"),
+    ],
+)
+def test_an_altered_record_is_refused(tmp_path: Path, lines: bytes, message: str) -> None:
+    (tmp_path / "run.jsonl").write_bytes(lines)
+    with pytest.raises(ValueError, match=rf"run\.jsonl, {message}.*; the record was altered"):
         read(tmp_path)
     with pytest.raises(ValueError, match="expected a run folder"):
         read(tmp_path / "nothing")
+
+
+def test_bytes_that_are_no_text_may_be_the_last(tmp_path: Path) -> None:
+    (tmp_path / "run.jsonl").write_bytes(b'{"event": "start"}\n\xff\xfe{"event"')
+    assert read(tmp_path) == [{"event": "start"}]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

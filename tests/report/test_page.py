@@ -1,6 +1,7 @@
 """Pages are complete, escaped and never half written."""
 
 import html.parser
+import json
 import re
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from lpm.metrics.estimate import Estimate
 from lpm.records.run import Run
 from lpm.report.display import add_display
+from lpm.report.names import title_of
 from lpm.report.page import Page
 from lpm.report.recorded import losses
 from lpm.report.runs import report_events, report_runs
@@ -92,6 +94,56 @@ def test_folders_are_read_and_twins_get_their_parents_name(tmp_path):
     assert report_runs([tmp_path / "a" / "run", tmp_path / "b" / "run"]).title == "a/run, b/run"
 
 
+def test_names_grow_until_they_differ(tmp_path):
+    """Three levels up for two of them, one for the third; a folder that is named twice is one run."""
+    folders = [tmp_path / p for p in ("exp1/seed0/run", "exp2/seed0/run", "exp2/seed1/run", "exp2/other")]
+    for folder in folders:
+        Run(folder).write("start", recipe="tiny", seed=1)
+    page = report_runs([*folders, folders[0] / ".." / "run"])
+    assert page.title == "exp1/seed0/run, exp2/seed0/run, seed1/run, other"
+    assert page.render().count("full record of the start") == 4
+
+
+def test_no_run_or_table_hides_another():
+    """The energy of a run named as the sum is; tables whose names read the same with the run's before them."""
+    value = {"value": 0.9, "low": 0.8, "high": 1.0}
+    end = {"event": "end", "energy_kwh": 1.0}
+    runs = {
+        name: [{"event": "metrics", "name": table, "values": {"auc": value}}, end]
+        for name, table in (("all", "a: b"), ("all: a", "b"))
+    }
+    text = report_events(runs).render()
+    assert text.count('<th scope="col">all: a: b</th>') == 2
+    assert text.count('<th scope="row">all</th>') == 2
+
+
+@pytest.mark.parametrize("name", ["auc@test", "f1[K]@0.5-1", "$_$", r"$p_\mathrm{T}$", "[", ""])
+def test_no_name_stops_a_report(name):
+    value = {"value": 0.9, "low": 0.8, "high": 1.0}
+    odd = [
+        {"event": "metrics", "name": name, "values": {name: value, f"{name}.floor": value}},
+        {"event": "metrics", "name": "other", "values": {name: value}},
+        {"event": "curve", "name": name, "x": [1, 2], "series": {"a": [1, 2], name: [2, 3]}},
+        {"event": "histogram", "name": name, "unit": name, "edges": [0, 1, 2], "series": {"a": [3, 4], name: [1, 2]}},
+        {"event": "step", "step": 1, "loss": {name: 1.0}},
+    ]
+    parser = Balance()
+    parser.feed(report_events({name: odd}).render())
+    assert parser.faults == []
+    assert parser.open == []
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("auc@test", "auc@test"), ("f1[K]@0.5-1", "f1[K]@0.5-1"), ("auc@nan", "auc@nan"), ("accuracy@5", "accuracy@5"),
+        ("rejection@0.3", "rejection at 30% signal"),
+    ],
+)  # fmt: skip
+def test_a_point_that_is_no_share_leaves_the_name_as_it_is(name, title):
+    assert title_of(name) == title
+
+
 def test_missing_record_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"run\.jsonl"):
         report_runs([tmp_path])
@@ -121,6 +173,16 @@ def test_display_refuses_jets_without_particles():
     page = Page("t")
     with pytest.raises(ValueError, match="deta, dphi, pt"):
         add_display(page, page.section("s"), {"truth": [{"particles": {"pt": [1.0]}}]})
+
+
+def test_no_name_ends_the_data_of_a_display(events):
+    """A comment that opens in a script would keep the script's end from ending it."""
+    name, jets = "<!--<script></script>", next(e["series"]["truth"] for e in events if e["event"] == "jets")
+    page = Page("t")
+    add_display(page, page.section("s"), {name: jets})
+    data = re.search(r'<script type="application/json">(.*?)</script>', page.render())[1]
+    assert "<" not in data
+    assert list(json.loads(data)) == [name]
 
 
 def test_facts_that_all_runs_share_stand_once(events):

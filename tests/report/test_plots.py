@@ -5,9 +5,14 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from lpm.metrics.estimate import Estimate
 from lpm.report import plots
+from lpm.report.explain import contributions, single_events
+from lpm.report.origin import limits, migration
 from lpm.report.plots import Band
+from lpm.report.svg import svg
 
 X = np.linspace(1, 10, 30)
 
@@ -39,6 +44,31 @@ def test_picture_is_well_formed_and_themed(pictures, name):
     assert "var(--ink, " in text
     assert not re.search(r"#0[1-4]0[2-5]0[3-6]\b|#0a0b0\d", text), "a stand-in colour was left"
     assert "DejaVu" not in text
+
+
+@pytest.mark.parametrize("name", [r"$p_\mathrm{T}$ & <b>", '$_$ id="#0a0b02" 1.2345'])
+def test_names_are_shown_as_they_are(name):
+    band, one = Band(X, X), {"title": name, "eta": [0.1], "phi": [0.0], "pt": [5.0], "value": [1.0]}
+    for text in (
+        plots.curve({name: band}, x_label=name, y_label=name),
+        plots.roc({name: band}),
+        plots.losses({name: band}),
+        plots.losses({name: band, "other": band}),
+        plots.histogram([0, 1, 2], {name: [3, 4], "other": [1, 2]}, label=name),
+        plots.images({name: np.eye(4)}, extent=(-1, 1, -1, 1)),
+        contributions([name], {name: {"value": [1.0], "error": [0.1]}}),
+        single_events({"events": [one]}),
+        limits({name: {name: Estimate(0.3, 0.2, 0.5)}}, x_label=name),
+        migration(np.eye(6), [name] * 6),
+    ):
+        tree = ElementTree.fromstring(text)
+        texts = [element.text or "" for element in tree.iter() if element.tag.endswith("text")]
+        assert any(t.endswith(name) for t in texts)
+
+
+@pytest.mark.parametrize("title", [r"$p_\mathrm{T}$ \1", 'a" onload="alert(1)', "a & b's <c>"])
+def test_title_is_told_as_it_is(title):
+    assert ElementTree.fromstring(svg(Figure(), title)).attrib["aria-label"] == title
 
 
 def test_names_are_unique_across_pictures(pictures):

@@ -62,9 +62,10 @@ def test_of_many_layers_some_are_drawn(monkeypatch):
 
 def test_pictures_are_well_formed():
     x = np.random.default_rng(0).random(9)
-    text = rings({"one": x, "two": np.zeros(9)}, FEW, [0, 1], label="energy [GeV]")
+    text = rings({"$one$": x, "two": np.zeros(9)}, FEW, [0, 1], label="energy [GeV]")
     tree = ElementTree.fromstring(text)
     assert tree.attrib["role"] == "img"
-    assert {"layer 0", "layer 7", "one", "two"} <= set(re.findall(r">([^<>]+)</text>", text))
+    # A name is shown as it is, and powers of ten are plain text.
+    assert {"layer 0", "layer 7", "$one$", "two", "10⁻⁴"} <= set(re.findall(r">([^<>]+)</text>", text))
     with pytest.raises(ValueError, match="at least one shower"):
         rings({}, FEW, [0], label="x")

@@ -16,6 +16,7 @@ from lpm.theory.parse import parse
     [
         ("1 - 2 - 3", -4), ("2 * 3 + 4", 10), ("2 + 3 * 4", 14), ("(2 + 3) * 4", 20), ("-x^2", -9), ("(-x)^2", 9),
         ("12 / x / 2", 2), ("--x", 3), ("2*-x", -6), ("x**2", 9), ("x^-1", Fraction(1, 3)), ("+x", 3),
+        ("x^(-1)", Fraction(1, 3)), ("2*x^( 2 )", 18), ("x^(-2)/x", Fraction(1, 27)),
     ],
 )  # fmt: skip
 def test_precedence(text: str, value: Fraction) -> None:
@@ -49,6 +50,9 @@ def test_what_python_makes_of_it(made: tuple[str, int]) -> None:
         ("1) + 2", r"column 2: expected an operator or the end, got '\)'"),
         ("a ? b", r"column 3: unexpected character '\?'"),
         ("x^y", "column 3: expected a whole number as exponent, got 'y'"),
+        ("x^(y)", "column 4: expected a whole number as exponent, got 'y'"),
+        ("x^(1+1)", r"column 5: expected a closing bracket, got '\+'"),
+        ("x^(-1", "column 6: expected a closing bracket, got the end"),
         ("__import__('os')", r"column 12: unexpected character \"'\""),
         ("(" * 5000, "more than 200 brackets"),
         ("-" * 5000 + "1", "more than 200 brackets"),

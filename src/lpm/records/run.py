@@ -2,13 +2,15 @@
 
 Events, in the order in which they occur: `start` (recipe, seed, versions, hardware, commit), `step` (losses, rates),
 `valid`, `metrics` (values with uncertainties), `histogram` and `curve` (what plots are made of), `artefact` (a file and
-its hash), `end` (energy, duration). A run that is resumed appends a second `start`.
+its hash), `end` (energy, duration). A run that is resumed appends a second `start`, on a line of its own even where a
+crash cut the last one short.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +19,9 @@ from typing import Any
 from lpm.records.hashing import hash_file
 
 __all__ = ["Run", "read"]
+
+_START = b'{"event": "start"'
+"""What the line of a start begins with."""
 
 
 class Run:
@@ -43,8 +48,11 @@ class Run:
     def write(self, event: str, **content: Any) -> None:
         """Append one event with the present time (seconds since 1970) to the record."""
         line = json.dumps(_finite({"event": event, "time": round(time.time(), 3), **content}))
-        with (self.folder / "run.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with (self.folder / "run.jsonl").open("a+b") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            # An event must not join a line that a crash cut short.
+            ended = file.read() in (b"", b"\n")
+            file.write((line if ended else "\n" + line).encode() + b"\n")
 
     def metrics(self, name: str, values: Mapping[str, Any]) -> None:
         """Record metrics: {name: an object with value, low, high}."""
@@ -57,22 +65,31 @@ class Run:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """All events of a run. A last line that a crash cut short is left out.
+    """All events of a run. A line that a crash cut short is left out: it is the last, or a start follows it.
 
     Raises:
-        ValueError: If there is no record, or a line other than the last is not JSON.
+        ValueError: If there is no record, or any other line is no event.
     """
     path = Path(folder) / "run.jsonl"
     if not path.is_file():
         raise ValueError(f"{folder}: expected a run folder with run.jsonl in it")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    events = []
-    for i, line in enumerate(lines):
+    *lines, rest = path.read_bytes().split(b"\n")
+    events, cut = [], ""
+    for number, line in enumerate([*lines, rest] if rest else lines, 1):
+        # The start of a resumed run may be cut in its turn.
+        if cut and not line.startswith(_START[: len(line)]):
+            raise ValueError(cut)
         try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if i < len(lines) - 1:
-                raise ValueError(f"{path}, line {i + 1}: not JSON ({error.msg}); the record was altered") from error
+            event = json.loads(line.decode())
+        except ValueError as error:
+            why = error.msg if isinstance(error, json.JSONDecodeError) else "no UTF-8 text"
+            cut = cut or f"{path}, line {number}: not JSON ({why}); the record was altered"
+            continue
+        if not isinstance(event, dict):
+            got = line.decode()[:40]
+            raise ValueError(f"{path}, line {number}: expected a JSON object, got {got}; the record was altered")
+        events.append(event)
+        cut = ""
     return events
 
 

@@ -40,8 +40,8 @@ def add_display(page: Page, section: Section, series: Mapping[str, Sequence[Mapp
         if not jets or any(not wanted <= set(jet.get("particles", {})) for jet in jets):
             raise ValueError(f"display of {name}: expected jets with particles of {', '.join(sorted(wanted))}")
     page.include("display")
-    # "</" would end the element; JSON reads "<\/" as the same string.
-    data = json.dumps(dict(series), separators=(",", ":")).replace("</", "<\\/")
+    # "</script" and "<!--" mean something in the element; JSON reads "\u003c" as the same string.
+    data = json.dumps(dict(series), separators=(",", ":")).replace("<", "\\u003c")
     panels = "".join(_panel(name, len(jets)) for name, jets in series.items())
     section.html(
         '<div class="display" role="group" aria-label="Event display of jets">'

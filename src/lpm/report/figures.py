@@ -50,7 +50,7 @@ def distributions(page: Page, runs: Sequence[Recorded]) -> None:
     figures = []
     for r, e in histograms:
         unit = e.get("unit", "1")
-        label = title_of(e.get("name", "")) + (f" [{unit}]" if unit not in ("1", "") else "")
+        label = title_of(str(e.get("name", ""))) + (f" [{unit}]" if unit not in ("1", "") else "")
         outside = e.get("outside", {})
         drawn = plots.histogram(
             e["edges"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 __all__ = ["title_of"]
 
 _TITLES = {
@@ -18,15 +20,16 @@ _SYMBOLS = {
 
 
 def title_of(name: str) -> str:
-    """The readable name of a metric or a field.
+    """The readable name of a metric or a field; as it is if what follows `@` is no share of the signal.
 
     Example:
         >>> title_of("w1[jet.tau21]"), title_of("rejection[Hqql]@0.995"), title_of("particle.pt")
         ('W1, jet τ21', 'rejection for Hqql at 99.5% signal', 'particle pT')
     """
-    name, at, point = name.partition("@")
+    before, at, point = name.partition("@")
     if at:
-        return f"{title_of(name)} at {float(point) * 100:g}% signal"
+        share = _number(point)
+        return f"{title_of(before)} at {share * 100:g}% signal" if 0 <= share <= 1 else name
     stem, bracket, rest = name.partition("[")
     if bracket:
         inside, _, tail = rest.partition("]")
@@ -35,3 +38,11 @@ def title_of(name: str) -> str:
     if name in _TITLES:
         return _TITLES[name]
     return " ".join(_SYMBOLS.get(word, word) for word in name.split(".")).replace("_", " ")
+
+
+def _number(text: str) -> float:
+    """The number that a text is, NaN if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

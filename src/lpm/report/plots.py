@@ -14,13 +14,14 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from lpm.report.svg import MUTED, SERIES, STYLE, SURFACE, svg
 
-__all__ = ["Band", "curve", "histogram", "images", "losses", "roc"]
+__all__ = ["Band", "curve", "histogram", "images", "losses", "powers_of_ten", "roc"]
 
 _DASHES = ("-", "-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), "-")
 # The same margins in all plots: side by side, their axes line up.
@@ -233,8 +234,14 @@ def images(series: Mapping[str, ArrayLike], *, extent: tuple[float, float, float
             axes.set(title=name, xlabel=x_label)
         panels[0].set_ylabel(y_label)
         bar = figure.colorbar(drawn, ax=list(panels), label=label, pad=0.02)
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(_power))
+        powers_of_ten(bar.ax.yaxis)
         return svg(figure, "mean jet images: " + ", ".join(arrays))
+
+
+def powers_of_ten(axis: Axis) -> None:
+    """Number a logarithmic axis in plain text: matplotlib's own powers would need its fonts."""
+    axis.set_major_formatter(FuncFormatter(_power))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _figure() -> tuple[Figure, Axes]:
@@ -301,12 +308,11 @@ def _smooth(y: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _log(axes: Axes, axis: str) -> None:
-    """Logarithmic axis with powers of ten in plain text: matplotlib's own would need its fonts."""
+    """Make an axis logarithmic."""
     getattr(axes, f"set_{axis}scale")("log")
     of = axes.xaxis if axis == "x" else axes.yaxis
     of.set_major_locator(LogLocator(numticks=8))
-    of.set_major_formatter(FuncFormatter(_power))
-    of.set_minor_formatter(NullFormatter())
+    powers_of_ten(of)
 
 
 def _short_numbers(axes: Axes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,10 @@ def report_runs(
     """
     if not folders:
         raise ValueError("expected at least one run folder; name those to report")
-    return report_events({_name(f, folders): [*read(Path(f)), *more(Path(f))] for f in folders}, title=title)
+    # A folder that is named twice is one run.
+    once = {Path(f).resolve(): Path(f) for f in folders}
+    events = {_name(path, once): [*read(f), *more(f)] for path, f in once.items()}
+    return report_events(events, title=title)
 
 
 def report_events(runs: Mapping[str, Sequence[Event]], *, title: str = "") -> Page:
@@ -84,18 +87,18 @@ def _tiles(page: Page, runs: Sequence[Recorded]) -> None:
 
 def _metrics(page: Page, runs: Sequence[Recorded]) -> None:
     """Tables of metrics; those that hold the same metrics become columns of one table."""
-    groups: dict[tuple[str, ...], dict[str, dict[str, Estimate]]] = defaultdict(dict)
+    groups: dict[tuple[str, ...], list[tuple[str, dict[str, Estimate]]]] = defaultdict(list)
     several = sum(any(not _has_floor(rows) for rows in r.tables().values()) for r in runs) > 1
     for r in runs:
         for name, rows in r.tables().items():
             if not _has_floor(rows):
-                groups[tuple(rows)][f"{r.name}: {name}" if several else name] = rows
+                groups[tuple(rows)].append((f"{r.name}: {name}" if several else name, rows))
     if not groups:
         return
     section = page.section("Results", "Each value with its 68% interval; point at a value to read both ends.")
     for metrics, columns in groups.items():
-        cells: list[list[str | Estimate]] = [[title_of(m), *(rows[m] for rows in columns.values())] for m in metrics]
-        section.table(["metric", *columns], cells)
+        cells: list[list[str | Estimate]] = [[title_of(m), *(rows[m] for _, rows in columns)] for m in metrics]
+        section.table(["metric", *(head for head, _ in columns)], cells)
 
 
 def _generation(page: Page, runs: Sequence[Recorded]) -> None:
@@ -119,16 +122,16 @@ def _generation(page: Page, runs: Sequence[Recorded]) -> None:
 
 
 def _energy(page: Page, runs: Sequence[Recorded]) -> None:
-    measured = {r.name: end for r in runs if (end := r.last("end")).get("energy_kwh") or end.get("co2_kg")}
+    measured = [(r.name, end) for r in runs if (end := r.last("end")).get("energy_kwh") or end.get("co2_kg")]
     if not measured:
         return
     keys = ("energy_kwh", "co2_kg", "seconds")
     if len(measured) > 1:
-        measured["all"] = {k: sum(float(end.get(k) or 0) for end in measured.values()) for k in keys}
+        measured.append(("all", {k: sum(float(end.get(k) or 0) for _, end in measured) for k in keys}))
     section = page.section("Energy", "Measured or estimated on the machine that ran it.")
     rows = [
         [name, _amount(end.get("energy_kwh"), "kWh", "Wh"), _amount(end.get("co2_kg"), "kg", "g"), _duration(end)]
-        for name, end in measured.items()
+        for name, end in measured
     ]
     section.table(["run", "energy", "CO₂ equivalent", "time"], rows)
 
@@ -210,8 +213,9 @@ def _subtitle(runs: Sequence[Recorded]) -> str:
     return " · ".join(p for p in (count, day, seed) if p)
 
 
-def _name(folder: Path, folders: Sequence[Path]) -> str:
-    """The folder's name, with its parent's where two are called the same."""
-    folder = Path(folder).resolve()
-    twins = sum(Path(f).resolve().name == folder.name for f in folders)
-    return folder.name if twins == 1 else f"{folder.parent.name}/{folder.name}"
+def _name(path: Path, paths: Collection[Path]) -> str:
+    """The folder's name, with as many of its parents' as it takes to tell it from all others."""
+    last = 1
+    while sum(p.parts[-last:] == path.parts[-last:] for p in paths) > 1:
+        last += 1
+    return Path(*path.parts[-last:]).as_posix()

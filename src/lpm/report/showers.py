@@ -17,7 +17,7 @@ from lpm.metrics.estimate import Estimate
 from lpm.metrics.separation import Separation
 from lpm.physics.geometry import Geometry
 from lpm.report.page import Page
-from lpm.report.plots import Band, curve, histogram
+from lpm.report.plots import Band, curve, histogram, powers_of_ten
 from lpm.report.svg import MUTED, STYLE, svg
 
 __all__ = ["rings", "shower_page"]
@@ -118,7 +118,8 @@ def rings(series: Mapping[str, ArrayLike], geometry: Geometry, layers: Sequence[
                 axes.spines["polar"].set_color(MUTED)
         for axes, i in zip(panels[0], layers, strict=True):
             axes.set_title(f"layer {geometry.layers[i].number}", fontsize=9.5)
-        figure.colorbar(drawn, ax=panels.ravel().tolist(), label=label, pad=0.02, shrink=0.9)
+        bar = figure.colorbar(drawn, ax=panels.ravel().tolist(), label=label, pad=0.02, shrink=0.9)
+        powers_of_ten(bar.ax.yaxis)
         return svg(figure, "showers along their axis: " + ", ".join(arrays))
 
 

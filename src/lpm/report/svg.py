@@ -7,6 +7,7 @@ follows the page into dark mode and is still a valid picture on its own. The ser
 
 from __future__ import annotations
 
+import html
 import io
 import itertools
 import re
@@ -38,6 +39,7 @@ STYLE: Any = {
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10.5,
     "text.color": INK,
+    "text.parse_math": False,  # names come from data: a dollar sign in one is a dollar sign
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.8,
@@ -79,16 +81,22 @@ def svg(figure: Figure, title: str) -> str:
     text = stream.getvalue()
     text = text[text.index("<svg") :].strip()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.S)
-    for stand_in, (variable, colour) in _VARIABLES.items():
-        text = text.replace(stand_in, f"var({variable}, {colour})")
     # Names must be unique on a page that holds many plots.
     mark = f"p{next(_number)}-"
-    text = re.sub(r'(?<= )id="', f'id="{mark}', text)
-    text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{mark}", text)
-    text = text.replace("font-family: 'DejaVu Sans', sans-serif", "font-family: inherit")
-    # Hundredths of a pixel are enough, and half the text; what stands between the tags is for people, and stays.
-    text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), re.sub(r"\s*\n\s*", " ", text))
-    text = text.replace(" rotate(-0 ", " rotate(0 ").replace("> <", "><")
+    # What stands between the tags is for people, and stays.
+    text = re.sub(r"<[^>]+>", lambda tag: _tag(tag[0], mark), re.sub(r"\s*\n\s*", " ", text)).replace("> <", "><")
     text = re.sub(r"(<svg[^>]*?) width=\"[^\"]*\"", r"\1", text, count=1)
-    heading = title.replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"(<svg[^>]*)>", rf'\1 role="img" aria-label="{heading}">', text, count=1)
+    heading = f' role="img" aria-label="{html.escape(title)}">'
+    # A function: in a text, a backslash of the title would be read as an escape.
+    return re.sub(r"(<svg[^>]*)>", lambda opening: opening[1] + heading, text, count=1)
+
+
+def _tag(tag: str, mark: str) -> str:
+    """A tag with CSS variables for colours, marked names, and the font of the page."""
+    for stand_in, (variable, colour) in _VARIABLES.items():
+        tag = tag.replace(stand_in, f"var({variable}, {colour})")
+    tag = re.sub(r'(?<= )id="', f'id="{mark}', tag)
+    tag = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{mark}", tag)
+    tag = tag.replace("font-family: 'DejaVu Sans', sans-serif", "font-family: inherit")
+    # Hundredths of a pixel are enough, and half the text.
+    return re.sub(r"(\d\.\d\d)\d+", r"\1", tag).replace(" rotate(-0 ", " rotate(0 ")

@@ -12,11 +12,13 @@ import re
 
 __all__ = ["plain"]
 
+_LATEX = re.compile(r"\\|I_\{|\^\s*\{")
 _SIZES = re.compile(r"\\(?:left|right|bigl?|bigr|Bigl?|Bigr|displaystyle)(?![A-Za-z])")
 _SPACES = re.compile(r"\\(?:quad|!|;|:|,| )|\$|~")
-_DILOG = re.compile(r"(?:\\(?:mathrm|operatorname|text|textrm)\{Li\}|\\Li|\bLi)_(?:\{2\}|2)\s*")
+_DILOG = re.compile(r"(?:(?:\\(?:mathrm|operatorname|text|textrm)\{Li\}|\\Li|\bLi)_(?:\{2\}|2)|\bLi2)\s*")
 _INTEGRAL = re.compile(r"\bI_\{([^{}]*)\}")
 _FRACTION = re.compile(r"\\[dt]?frac\s*")
+_POWER = re.compile(r"\^\s*\{\s*(-?)\s*(\w+)\s*\}(\s*(?=\d))?")
 _PRODUCT = re.compile(r"(?<=[\w)\]>])(?<!\x01)\s*(?=[A-Za-z(\x01])|(?<=[)\]>])\s*(?=\d)")
 """Between what stands side by side and is multiplied; \x01 stands for Li2 meanwhile."""
 
@@ -25,8 +27,8 @@ def plain(text: str) -> str:
     r"""The expression as plain text.
 
     Args:
-        text: Plain text, LaTeX (anything with a backslash or `I_{…}`), or JSON with the key `expression`, `result`
-            or `terms`.
+        text: Plain text, LaTeX (anything with a backslash, `I_{…}` or `^{…}`), or JSON with the key `expression`,
+            `result` or `terms`.
 
     Raises:
         ValueError: If JSON holds no expression, or braces do not match.
@@ -34,14 +36,14 @@ def plain(text: str) -> str:
     Example:
         >>> plain(r"2\,\mathrm{Li}_2\left(\frac{x^{2}}{x-1}\right)")
         '2*Li2(((x^2)/(x-1)))'
-        >>> plain(r"\frac{\langle 1 2 \rangle^{2}}{3[2 3]}")
-        '((<1 2>^2)/(3[2 3]))'
+        >>> plain(r"\frac{\langle 1 2 \rangle^{2}}{3[2 3]}"), plain(r"[1 2]^{-1}")
+        ('((<1 2>^2)/(3[2 3]))', '[1 2]^-1')
         >>> plain(r"303\,I_{1,0,1} - I_{0,1,1}"), plain('{"terms": {"1,0,1": 303}}'), plain("Li2(x)")
         ('303*I[1,0,1] - I[0,1,1]', '303*I[1,0,1]', 'Li2(x)')
     """
     if text.lstrip().startswith("{"):
         text = _of_json(text)
-    if "\\" not in text and "I_{" not in text:
+    if not _LATEX.search(text):
         return text
     text = _SPACES.sub(" ", _SIZES.sub("", text))
     text = re.sub(r"\\(?:cdot|times)(?![A-Za-z])", "*", text)
@@ -49,7 +51,9 @@ def plain(text: str) -> str:
     text = re.sub(r"\s*\\rangle", ">", text)
     text = _INTEGRAL.sub(r"I[\1]", _DILOG.sub("\x01", text))
     text = _fractions(text)
-    text = re.sub(r"\^\s*\{\s*(\w+)\s*\}", r"^\1", text).replace("{", "(").replace("}", ")")
+    # A digit behind an exponent is a factor, not its last digit.
+    text = _POWER.sub(lambda m: f"^{m[1]}{m[2]}" + ("" if m[3] is None else "*"), text)
+    text = text.replace("{", "(").replace("}", ")")
     return _PRODUCT.sub("*", text).replace("\x01", "Li2").strip()
 
 

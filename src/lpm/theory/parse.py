@@ -85,7 +85,7 @@ class Expression:
 
 
 def parse(text: str) -> Expression:
-    """An expression from text. `2x` is not a product; `x^-2` and `x**2` are powers.
+    """An expression from text. `2x` is not a product; `x^-2`, `x^(-2)` and `x**2` are powers.
 
     Raises:
         ValueError: If the text is malformed: it names the column, from 1, and the reason.
@@ -156,10 +156,13 @@ class _Parser:
         base = self.atom()
         if not self.next("^"):
             return base
+        bracket = self.next("(")
         sign = -1 if self.next("-") else 1
         kind, word, column = self._take("a whole number as exponent")
         if kind != "number":
             raise ValueError(f"column {column}: expected a whole number as exponent, got {word!r}")
+        if bracket:
+            self._close()
         return Expression("^", sign * int(word), (base,))
 
     def atom(self) -> Expression:
@@ -178,11 +181,14 @@ class _Parser:
         """What stands up to the closing bracket."""
         self._deeper()
         out = self.sum()
+        self._close()
+        self.depth -= 1
+        return out
+
+    def _close(self) -> None:
         _, word, column = self._take("a closing bracket")
         if word != ")":
             raise ValueError(f"column {column}: expected a closing bracket, got {word!r}")
-        self.depth -= 1
-        return out
 
     def _take(self, wanted: str) -> tuple[str, str, int]:
         if self.place == len(self.tokens):

@@ -18,7 +18,7 @@ from lpm.recipes.theory import ibp
 from lpm.theory.ibp.driver import Memo, Work, reduce
 from lpm.theory.ibp.family import read_family
 from lpm.theory.ibp.laporta import weight
-from lpm.theory.ibp.learned import Lowering
+from lpm.theory.ibp.learned import Lowered, Lowering
 from lpm.theory.ibp.paths import PathConfig, masters, paths
 from lpm.theory.ibp.policy import batch_of, options, schema
 from lpm.theory.ibp.reduce import reduce_at
@@ -146,9 +146,20 @@ def test_findings_of_another_prime_are_refused(tmp_path: Path) -> None:
     Memo(work(), path)
     with pytest.raises(ValueError, match=r"with family trianglebox, .* prime 1009; its residues are wrong here"):
         Memo(work(2**31 - 1), path)
-    path.write_text(json.dumps({"a": 1}))
-    with pytest.raises(ValueError, match="holds no reduction"):
-        Memo(work(), path)
+    for content in (json.dumps({"a": 1}).encode(), b"\xff\xfe\n", b""):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="holds no reduction"):
+            Memo(work(), path)
+
+
+@pytest.mark.parametrize("line", [b'{"integral": [1, 1', b"\xff\xfe", b"123", b'{"integral": [1]}'])
+def test_a_line_that_holds_no_finding_is_passed_over(tmp_path: Path, line: bytes) -> None:
+    path, index = tmp_path / "memo.jsonl", (2, 1, 0, 1, 0, 1, 0)
+    Memo(work(), path)
+    with path.open("ab") as file:
+        file.write(line)
+    Memo(work(), path).add(index, Lowered({(1, 1, 0, 1, 0, 1, 0): 3}, (), 0))
+    assert Memo(work(), path).known == {index: {(1, 1, 0, 1, 0, 1, 0): 3}}
 
 
 @pytest.mark.slow

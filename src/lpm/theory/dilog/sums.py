@@ -9,6 +9,7 @@ make a group of six: of the six arguments f, 1/f, 1 - f, … the simplest stands
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -53,7 +54,8 @@ class Dilogs:
 
     def latex(self) -> str:
         """As LaTeX."""
-        return str(self).replace("Li2", r"\mathrm{Li}_2").replace("*", r"\,")
+        text = re.sub(r"\^(\d+)", r"^{\1}", str(self))
+        return text.replace("Li2", r"\mathrm{Li}_2").replace("*", r"\,")
 
 
 def _size(f: Ratio) -> tuple[Any, ...]:

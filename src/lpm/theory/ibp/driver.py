@@ -113,8 +113,8 @@ class Memo:
             path.write_text(json.dumps(head) + "\n", encoding="utf-8")
 
     def _read(self, path: Path, work: Work) -> None:
-        text = path.read_text(encoding="utf-8")
-        head, *rest = text.splitlines() or [""]
+        content = path.read_bytes()
+        head, *rest = content.split(b"\n")
         try:
             found = json.loads(head)["name"]
         except (ValueError, TypeError, KeyError):
@@ -125,10 +125,10 @@ class Memo:
         for line in rest:
             try:
                 one = json.loads(line)
-            except ValueError:  # the line at which it was killed
+                self.known[tuple(one["integral"])] = {tuple(i): c for i, c in one["terms"]}
+            except (ValueError, TypeError, KeyError):  # the line at which it was killed
                 continue
-            self.known[tuple(one["integral"])] = {tuple(i): c for i, c in one["terms"]}
-        if not text.endswith("\n"):  # what comes next must not join a line that was cut
+        if not content.endswith(b"\n"):  # what comes next must not join a line that was cut
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n")
 
