@@ -40,6 +40,7 @@ def test_rows_are_those_of_the_published_layout(tmp_path: Path) -> None:
     batch = events()
     assert write_csv(tmp_path / "a.csv", [batch], schema=batch.schema) == 2
     assert (tmp_path / "a.csv").read_text().splitlines() == [
+        "# energies in GeV",
         "0;tttt;1.5;33;0.75;b,60.25,50.5,0.5,1.25;e+,31,20,-1,-2.5",
         "1;ttW;-0.25;7;-3",
     ]
@@ -61,6 +62,56 @@ def test_rows_of_others_are_read(tmp_path: Path) -> None:
     kinds = [OBJECT_TYPES[int(k)] for k in found.field("object.type").values]
     assert kinds == ["jet", "muon", "met"]
     assert found.field("event.label").values.isnan().all()
+
+
+def test_rows_that_lpm_wrote_before_they_named_their_unit_are_read(tmp_path: Path) -> None:
+    batch = events()
+    write_csv(tmp_path / "a.csv", [batch], schema=batch.schema)
+    _, _, rows = (tmp_path / "a.csv").read_text().partition("\n")
+    (tmp_path / "b.csv").write_text(f"{rows}\n \n")  # blank lines are no events
+    found = read(tmp_path / "b.csv")
+    assert torch.equal(found.collections["object"].values, batch.collections["object"].values)
+    assert found.field("event.weight").values.tolist() == [1.5, -0.25]
+
+
+IN_MEV = "7;ttbar;1;102549;-2.9662;j,335587,132261,-1.57823,1.02902;j,107341,106680,-0.09898,-2.67901;\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "tree", "scale"),
+    [
+        (IN_MEV, "MeV", 1e-3),
+        (IN_MEV, "GeV", 1.0),  # whoever says so gets it
+        (f"# energies in MeV\n{IN_MEV}", None, 1e-3),
+        (f"# energies in MeV\n\n{IN_MEV}# the end\n", "MeV", 1e-3),
+        (f"# energies in GeV\n{IN_MEV}", None, 1.0),
+    ],
+)
+def test_energies_are_read_in_the_unit_that_is_said(tmp_path: Path, text: str, tree: str | None, scale: float) -> None:
+    (tmp_path / "b.csv").write_text(text)
+    with open_file(tmp_path / "b.csv", tree=tree) as reader:
+        assert (reader.format, len(reader)) == ("objects-csv", 1)
+        found = reader.read(0, 1)
+    torch.testing.assert_close(found.field("object.pt").values, torch.tensor([132261, 106680, 102549]) * scale)
+    torch.testing.assert_close(found.field("object.energy").values, torch.tensor([335587, 107341, 102549]) * scale)
+    torch.testing.assert_close(found.field("object.phi").values, torch.tensor([1.02902, -2.67901, -2.9662]))
+
+
+@pytest.mark.parametrize(
+    ("text", "tree", "message"),
+    [
+        (IN_MEV, None, "pt above 119,470, which looks like MeV, and no line says the unit; say it: --tree MeV"),
+        (f"q;\n{IN_MEV}".replace("q", "0;x;1;2;3;q"), None, "say it: --tree MeV"),  # one bad row hides nothing
+        (IN_MEV, "keV", "unit 'keV': expected one of GeV, MeV"),
+        (f"# energies in GeV\n{IN_MEV}", "MeV", "says that its energies are in GeV; leave MeV out"),
+    ],
+)
+def test_units_that_are_missing_or_wrong_are_named(tmp_path: Path, text: str, tree: str | None, message: str) -> None:
+    (tmp_path / "b.csv").write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        open_file(tmp_path / "b.csv", format="objects-csv", tree=tree)
+    assert str(error.value).startswith(str(tmp_path / "b.csv"))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -245,6 +246,47 @@ def test_zero_events(tmp_path):
     with open_file(path) as reader:
         assert len(reader) == 0
         assert list(reader.batches()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pt1, eta1, phi1,dxy1\n10,0.5,0.25,1\n20,1.5,-0.5,2\n",
+        '"pt1","eta1", "phi1" ,"dxy1"\r\n10,0.5,0.25,1\r\n20,1.5,-0.5,2\r\n',
+        "pt1,eta1,phi1,dxy1\n10,0.5,0.25,1\n\n20,1.5,-0.5,2\n\n\n",
+    ],
+)
+def test_blanks_in_tables_are_passed_over(tmp_path, text):
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    with open_file(tmp_path / "a.csv") as reader:
+        assert (reader.format, len(reader)) == ("csv", 2)
+        batch = reader.read(0, 2)
+        assert same(reader.read(1, 2), batch[1:])
+    assert batch.schema["muon"].names == ("pt", "eta", "phi", "d0")
+    assert batch.collections["muon"].values.tolist() == [[10, 0.5, 0.25, 10], [20, 1.5, -0.5, 20]]
+
+
+@pytest.mark.parametrize("suffix", ["h5", "npz"])
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (np.eye(2)[[0, 1, 1, 0]], r"expected the number of the class of each jet, got shape \(4, 2\)"),
+        (np.zeros(3), "3 labels for 4 jets"),
+        (np.zeros((4, 1)), ""),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused_when_a_file_is_opened(tmp_path, suffix, label, message):
+    path, p4 = tmp_path / f"a.{suffix}", np.ones((4, 2, 3))
+    if suffix == "npz":
+        np.savez(path, pt_eta_phi=p4, label=label)
+    else:
+        with h5py.File(path, "w") as file:
+            file["pt_eta_phi"], file["label"] = p4, label
+    if message:
+        with pytest.raises(ValueError, match=rf"{path}: .*{message}"):
+            open_file(path)
+    else:
+        assert whole(path).field("jet.label").values.tolist() == [0] * 4
 
 
 def test_offsets_that_do_not_fit(tmp_path):

@@ -12,7 +12,14 @@ def test_json_round_trip_keeps_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"format":1}', '{"format":1,"name":"x","collections":[{"name":"a","fields":[{"nom":"x"}]}]}']
+    "text",
+    [
+        "",
+        "[]",
+        '{"format":1}',
+        '{"format":1,"name":"x","collections":[{"name":"a","fields":[{"nom":"x"}]}]}',
+        '{"format":1,"collections":[{"name":"a","fields":[{"name":"x"}]}]}',
+    ],
 )
 def test_other_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="schema"):

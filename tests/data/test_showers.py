@@ -9,7 +9,7 @@ from lpm.data.batch import Batch
 from lpm.data.io import open_file
 from lpm.data.io.showers import CaloChallengeReader, named_geometry, write_showers
 from lpm.data.showers import DATA_SETS, PARTICLES, cells_of, grid_of, points_schema
-from lpm.physics.geometry import GEOMETRIES, Box
+from lpm.physics.geometry import GEOMETRIES, Box, Planes
 
 LAYERS = '<Layer id="0" r_edges="0,5,10" n_bin_alpha="2"/><Layer id="4" r_edges="0,7" n_bin_alpha="3"/>'
 XML = f"<Bins><Bin>{LAYERS}</Bin></Bins>"
@@ -180,6 +180,16 @@ def test_real_showers_in_boxes(shared_data):
     assert int(depth.argmax()) == 2  # the shower has its maximum in front, along the first of the three places
     counts = torch.bincount(batch.field("shower.particle").values.long(), minlength=4)
     assert counts.tolist() == [327, 319, 354, 0]  # photons, electrons, positrons
+
+
+def test_the_name_of_a_box_names_it_again(write, tmp_path):
+    with open_file(write("shower-boxes")) as reader:
+        box = reader.geometry
+        assert (box.name, box.cells) == ("2x2x3", (2, 2, 3))
+        assert named_geometry(box.name) == Planes.of(box)
+        write_showers(tmp_path / "a.hdf5", reader.batches(), box)
+    with open_file(tmp_path / "a.hdf5", tree=box.name) as reader:
+        assert len(reader.geometry.layers) == 3
 
 
 def test_a_shower_of_atlas(shared_data):

@@ -57,6 +57,16 @@ def test_large_samples_are_thinned_but_exact_where_it_matters():
     assert made.min == pytest.approx(float(x.min()), abs=1e-3)
 
 
+def test_the_thinned_sample_is_of_the_whole_file():
+    """As many rows are kept as were ever to be; a file sorted by class is not told by its first half."""
+    parts = [[value] * 190_000 for value in (1.0, 3.0)]
+    made = summarise((batch(p, [0.0] * len(p), [len(p)]) for p in parts), SCHEMA).fields["hit.energy"]
+    assert made.quantiles == (1.0, 1.0, pytest.approx(2.0, abs=1.0), 3.0, 3.0)
+    assert made.edges == (1.0, 3.0)
+    assert sum(made.histogram) == 190_000
+    assert made.histogram[0] == made.histogram[-1] == 95_000
+
+
 def test_nothing_at_all_is_json():
     made = summarise([], SCHEMA)
     assert made.events == 0

@@ -41,6 +41,20 @@ def test_a_shift_is_found_and_numbers_that_repeat_are_one_bin() -> None:
     assert compared(x, y).probability < 1e-6
 
 
+@pytest.mark.parametrize("nothing", [np.nan, np.inf])
+def test_what_is_missing_is_a_bin(nothing: float) -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=4000), rng.normal(size=4000)
+    complete = compared(x, y)
+    holes = np.where(rng.random(4000) < 0.6, nothing, x)
+    worse = compared(holes, y)
+    assert worse.freedom == complete.freedom + 1
+    assert worse.counts == (4000, 4000)
+    assert worse.estimate.value > 20 > complete.estimate.value
+    assert compared(y, holes).probability < 1e-6
+    assert compared(holes, np.where(rng.random(4000) < 0.6, nothing, y)).probability > 1e-3
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match="expected at least 400 values on both sides, got 10 and 500"):
         compared(np.zeros(10), np.zeros(500))

@@ -70,6 +70,28 @@ def test_same_seed_same_table():
     assert tables[0] == tables[1]
 
 
+@pytest.mark.parametrize("path", ["jet.mass", "particle.pt"])
+def test_what_a_generator_does_not_make_is_told(path):
+    """Distances are of what is there; were that all, a generator without numbers would look perfect."""
+    collection = path.partition(".")[0]
+
+    def holes(batch, share):
+        values = batch.field(path).values.clone()
+        values[: round(share * len(values))] = torch.nan
+        return batch.with_field(collection, batch.schema.field(path), values)
+
+    arguments = {"observables": ["particle", path], "metrics": ["w1"]}
+    made, truth = jets(600, 1), jets(1200, 0)
+    assert list(compare(made, truth, **arguments)) == ["w1[particle]", f"w1[{path}]"]
+    row = compare(holes(made, 0.4), truth, **arguments)[f"missing[{path}]"]
+    assert row["generated"].value == pytest.approx(0.4, abs=1e-3)
+    rows = len(made.field(path).values)
+    assert row["generated"].error == pytest.approx(np.sqrt(0.4 * 0.6 / rows), rel=0.1)
+    assert row["floor"].value == row["floor"].low == 0 < row["floor"].high
+    other = compare(made, holes(truth, 0.1), **arguments)[f"missing[{path}]"]
+    assert (other["generated"].value, other["floor"].value) == (0, pytest.approx(0.1, abs=1e-3))
+
+
 def test_flatten_names_the_floor():
     table = compare(jets(100, 1), jets(220, 0), ["jet.mass"], metrics=["w1", "prdc"])
     assert list(flatten(table))[:2] == ["w1[jet.mass]", "w1[jet.mass].floor"]

@@ -1,11 +1,14 @@
 """ROC curves and their numbers against scikit-learn, closed forms and counting."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 from scipy.stats import beta, norm
 
+from lpm.metrics.classification import calibration_error
+from lpm.metrics.estimate import interval, resamples
 from lpm.metrics.roc import pair_score, rejection, roc_auc, roc_auc_one_vs_one, roc_auc_one_vs_rest, roc_curve
 
 sklearn = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
@@ -44,6 +47,43 @@ def test_several_classes_equal_scikit_learn(ours, theirs):
     assert ours(p, y, samples=2).value == pytest.approx(
         sklearn.roc_auc_score(y, p, multi_class=theirs, average="macro"), abs=1e-12
     )
+
+
+def test_one_bootstrap_serves_all_pairs_of_classes():
+    """The same as the mean of what each pair gives for the same samples, whatever is drawn and sorted first."""
+    rng = np.random.default_rng(6)
+    y = np.arange(120) % 3
+    p = (rng.dirichlet(np.ones(3), 120) + np.eye(3)[y] * 0.3).round(2)
+    w = rng.uniform(0.1, 2, 120)
+    pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
+    drawn = resamples(120, 20, np.random.default_rng(7))
+    means = []
+    for row in drawn:
+        again = [np.repeat(x, row, axis=0) for x in (p, y, w)]
+        means.append(np.mean([_of_pair(*again, a, b) for a, b in pairs]))
+    found = roc_auc_one_vs_one(p, y, w, seed=7, samples=20)
+    wanted = interval(np.mean([_of_pair(p, y, w, a, b) for a, b in pairs]), np.array(means))
+    assert (found.value, found.low, found.high) == pytest.approx((wanted.value, wanted.low, wanted.high), abs=1e-12)
+
+
+def _of_pair(p, y, w, a, b):
+    rows = (y == a) | (y == b)
+    return sklearn.roc_auc_score(y[rows] == a, p[rows, a], sample_weight=w[rows])
+
+
+@pytest.mark.parametrize("metric", [roc_auc_one_vs_one, calibration_error])
+def test_memory_does_not_grow_with_pairs_of_classes_or_bins(metric):
+    n = 20_000
+    rng = np.random.default_rng(8)
+    y = np.arange(n) % 10
+    p = rng.dirichlet(np.ones(10), n)
+    tracemalloc.start()
+    try:
+        metric(p, y, samples=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 150 * n
 
 
 def test_interval_has_the_width_of_delong():

@@ -45,7 +45,14 @@ def test_what_lies_outside_does_not_count_in_the_value():
     x, y = np.array([0.05, 0.15, 7.0, np.nan]), np.array([0.05, 0.15])
     found = separation(x, y, EDGES)
     assert found.estimate.value == 0
-    assert found.outside()["generated"] == {"below": 0, "above": 1}
+    assert found.outside()["generated"] == {"below": 0, "above": 1, "nan": 1}
+
+
+def test_what_is_no_number_is_counted_where_there_is_any():
+    x, y = np.array([0.05, np.nan, np.nan, 7.0]), np.array([0.05, -1.0])
+    assert separation(x, y, EDGES).outside() == {
+        "reference": {"below": 1, "above": 0}, "generated": {"below": 0, "above": 1, "nan": 2}
+    }  # fmt: skip
 
 
 def test_equal_distributions_reach_the_floor():
@@ -57,6 +64,51 @@ def test_equal_distributions_reach_the_floor():
         values.append(found.estimate.value)
         floors.append(found.floor)
     assert np.mean(values) == pytest.approx(np.mean(floors), rel=0.15)
+
+
+def several(n, rng, kind):
+    """(N,) values of n events that have several each, alike within an event, and the offsets of these."""
+    lengths = {"alone": np.ones(n, int), "copies": np.full(n, 8), "near": rng.integers(0, 12, n)}[kind]
+    values = np.repeat(rng.random(n), lengths)
+    if kind == "near":
+        values += rng.normal(0, 0.03, len(values))
+    return values, np.concatenate([[0], np.cumsum(lengths)])
+
+
+@pytest.mark.parametrize("kind", ["alone", "copies", "near"])
+@pytest.mark.parametrize("sizes", [(400, 400), (800, 200)])
+def test_equal_distributions_of_events_reach_the_floor(kind, sizes):
+    rng = np.random.default_rng(4)
+    found = []
+    for _ in range(80):
+        (x, i), (y, j) = (several(n, rng, kind) for n in sizes)
+        found.append(separation(x, y, EDGES, rows=(i, j), samples=2))
+    value = np.mean([s.estimate.value for s in found])
+    assert np.mean([s.floor for s in found]) == pytest.approx(value, rel=0.2)
+    if kind != "alone":
+        assert value > 3 * separation(x, y, EDGES, samples=2).floor
+
+
+def test_fixed_numbers_of_each_kind_lower_the_floor():
+    """Half of the events have their values low down, half high up, and no draw mixes them otherwise."""
+    rng = np.random.default_rng(6)
+    kinds, rows = np.repeat([3, 7], 200), np.arange(401) * 10
+    found, free = [], []
+    for _ in range(80):
+        x, y = (rng.beta(np.repeat([1, 8], 2000), np.repeat([8, 1], 2000)) for _ in range(2))
+        found.append(separation(x, y, EDGES, rows=(rows, rows), kinds=kinds, samples=2))
+        free.append(separation(x, y, EDGES, rows=(rows, rows), samples=2).floor)
+    value = np.mean([s.estimate.value for s in found])
+    assert np.mean([s.floor for s in found]) == pytest.approx(value, rel=0.2)
+    assert np.mean(free) > 2 * value
+
+
+def test_the_floor_of_events_of_one_value_is_that_of_values():
+    rng = np.random.default_rng(5)
+    x, y = rng.random(700), rng.random(900)
+    one = separation(x, y, EDGES, rows=(np.arange(701), np.arange(901)), samples=2)
+    assert one.floor == pytest.approx(separation(x, y, EDGES, samples=2).floor, rel=0.01)
+    assert np.isnan(separation(x, y, EDGES, rows=(np.arange(701), np.array([0, 900])), samples=2).floor)
 
 
 def test_the_error_is_the_spread_over_samples():

@@ -75,6 +75,13 @@ def test_a_continuous_spectrum_has_six_bins():
     assert [b.showers for b in found.values()] == [(100, 100)] * 6
 
 
+def test_bins_of_a_narrow_spectrum_have_names_of_their_own():
+    energies = np.linspace(50.0, 50.2, 600)
+    found = energy_bins(showers(energies, 1), showers(energies, 2), SMALL)
+    assert list(found)[:2] == ["50-50.03 GeV", "50.03-50.07 GeV"]
+    assert [b.showers[0] for b in found.values()] == pytest.approx([100] * 6, abs=2)
+
+
 def test_energies_between():
     reference = showers(np.repeat([1.0, 4.0, 16.0], 300), 1)
     good = interpolated(showers(np.repeat([2.0, 4.0], 300), 2), reference, SMALL)

@@ -92,6 +92,33 @@ def test_the_posterior_finds_the_nearest_generator():
     assert d.value == pytest.approx(-math.log(2), abs=0.15)
 
 
+def quick(seeds, seed=0, fractions=(0.4, 0.2, 0.4)):
+    return Training(hidden=4, epochs=1, batch=100, rate=1e-2, seeds=seeds, seed=seed, fractions=fractions)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 6])
+def test_more_seeds_judge_the_same_showers_again(seeds):
+    """Two and a half times as many showers as each seed judges do not hold six independent parts."""
+    rows = Table(torch.cat([normal(300, 0.5, 1), normal(300, 0.0, 2)]))
+    alone = [tell_apart(rows, 300, quick(1, seed)) for seed in range(seeds)]
+    together = tell_apart(rows, 300, quick(seeds))
+    for name in ("auc", "jsd"):
+        values, errors = np.array([(getattr(t, name).value, getattr(t, name).error) for t in alone]).T
+        spread = values.var(ddof=1) / seeds if seeds > 1 else 0.0
+        wanted = max((errors**2).mean() / min(seeds, 2.5), spread)
+        assert getattr(together, name).error == pytest.approx(np.sqrt(wanted))
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_the_error_of_a_posterior_has_that_of_the_true_showers_whole(seeds):
+    rows, true = Table(torch.cat([normal(300, 0.5, 1), normal(300, 0.0, 2)])), Table(normal(250, 0.2, 3))
+    alone = [log_posterior(rows, [300, 300], true, quick(1, seed)) for seed in range(seeds)]
+    for i, found in enumerate(log_posterior(rows, [300, 300], true, quick(seeds))):
+        values, errors = np.array([(one[i].value, one[i].error) for one in alone]).T
+        spread = values.var(ddof=1) / seeds if seeds > 1 else 0.0
+        assert found.error == pytest.approx(np.sqrt((errors**2).mean() + spread))
+
+
 def test_convolutions_go_around():
     """A turn of the shower turns the answer of a cyclic layer, also where the kernel is wider than the circle."""
     for sectors in (8, 2):

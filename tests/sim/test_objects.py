@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from lpm.sim.card_files import read_detector
 from lpm.sim.chunk import Request, simulate_chunk
 from lpm.sim.detector import TYPE, Objects
 from lpm.sim.objects import SCHEMA, find_objects, isolated, tagged
-from lpm.sim.pythia import Particles, generate
+from lpm.sim.pythia import Events, Particles, generate
 
 pytest.importorskip("pythia8mc", reason="needs the sim extra")
 
@@ -172,10 +175,57 @@ def test_a_file_that_is_too_short_is_named(preset: str) -> None:
 def test_chunks_take_their_own_part_of_a_file(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Request, "chunks", 2)
     request = Request(n=24, preset=preset, seed=1, classes=("ttW",))
-    with pytest.raises(ValueError, match="too few hard events, 12 are missing"):
+    with pytest.raises(ValueError, match="too few hard events, 6 are missing"):
         simulate_chunk(request, 1)
     half = Request(n=12, preset=preset, seed=1, classes=("ttW",))
     assert len(simulate_chunk(half, 0)) == len(simulate_chunk(half, 1)) == 6
+
+
+def events_of(text: str) -> list[str]:
+    return re.findall(r"<event>\n.*?</event>\n", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("chunks", [1, 5, 20])
+def test_no_two_chunks_read_one_hard_event(
+    preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: int, packed: bool
+) -> None:
+    """However many a chunk needs for one jet, those of the others are not among them, and none is left out."""
+    text = (HARD / "ttW.lhe").read_text()
+    whole, read = tmp_path / ("w.lhe.gz" if packed else "w.lhe"), []
+    whole.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    card = tmp_path / "one.toml"
+    card.write_text(Path(preset).read_text().replace(str(HARD / "ttW.lhe"), str(whole)))
+
+    def kept(settings: list[str], seed: int, batch: int) -> Iterator[Events]:
+        lines = dict(line.split(" = ") for line in settings)
+        read.append(Path(lines["Beams:LHEF"]).read_text())
+        yield from ()
+
+    monkeypatch.setattr("lpm.sim.chunk.generate", kept)
+    monkeypatch.setattr(Request, "chunks", chunks)
+    for chunk in range(chunks):
+        with pytest.raises(ValueError, match="too few hard events, 2 are missing"):
+            simulate_chunk(Request(n=2 * chunks, preset=str(card), classes=("ttW",)), chunk)
+    assert [event for part in read for event in events_of(part)] == events_of(text)
+    assert {len(events_of(part)) for part in read} <= {12 // chunks, 12 // chunks + 1}
+    assert {part.partition("<event>")[0].removesuffix("</LesHouchesEvents>\n") for part in read} == {
+        text.partition("<event>")[0]
+    }
+
+
+def test_a_chunk_without_hard_events_is_refused(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Request, "chunks", 20)
+    with pytest.raises(ValueError, match=r"ttW\.lhe holds too few hard events, 1 are missing"):
+        simulate_chunk(Request(n=20, preset=preset, classes=("ttW",)), 0)
+
+
+def test_a_file_that_cannot_be_unpacked_is_named(preset: str, tmp_path: Path) -> None:
+    whole, card = tmp_path / "w.lhe.gz", tmp_path / "one.toml"
+    whole.write_bytes(gzip.compress((HARD / "ttW.lhe").read_bytes())[:500])
+    card.write_text(Path(preset).read_text().replace(str(HARD / "ttW.lhe"), str(whole)))
+    with pytest.raises(ValueError, match=r"w\.lhe\.gz: unreadable: .*; fetch or write it again"):
+        simulate_chunk(Request(n=2, preset=str(card), classes=("ttW",)), 0)
 
 
 def test_a_detector_without_objects_is_refused(preset: str) -> None:

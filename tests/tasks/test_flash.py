@@ -81,6 +81,27 @@ def test_equal_samples_agree_and_others_do_not() -> None:
     assert found["largest"].value == max(e.value for n, e in found.items() if n != "largest")
 
 
+def test_what_a_decay_does_not_give_is_left_out() -> None:
+    """Two species, five particles of a third, one outcome of a fourth, and a field that is always the same."""
+    sides = []
+    for seed in (1, 2):
+        batch = random_tracks(8000, seed)
+        species = batch.field("particle.species").values.clone()
+        species[species >= 3] = 1.0
+        species[(species == 2) & (species.eq(2).cumsum(0) > 5)] = 1.0
+        found = species == 0
+        outcome = torch.where(found, OUTCOMES.index("found"), batch.field("particle.outcome").values)
+        for name, values in (("species", species), ("outcome", outcome)):
+            batch = batch.with_field("particle", TRACKS["particle"][name], values)
+        sides.append(
+            batch.with_field("track", TRACKS["track"]["light"], torch.ones(len(batch.collections["track"].values)))
+        )
+    found = comparisons(*sides)
+    assert {"outcome[mu]", "dp", "dp[e]", "dp[mu]"} <= set(found)
+    assert not {"outcome[e]", "outcome[pi]", "outcome[p]", "light", "light[mu]", "dp[pi]"} & set(found)
+    assert TASKS["flash"].evaluate(*sides, 0)["largest"].value < 3.5
+
+
 def test_groups_of_photons_are_compared() -> None:
     g = torch.Generator().manual_seed(0)
 
@@ -95,6 +116,21 @@ def test_groups_of_photons_are_compared() -> None:
     assert same["mass"].estimate.value < 2.5
     assert differs["energy a photon"].estimate.value > 3
     assert "distance to a photon" in same
+
+
+def test_photons_of_one_cluster_each_are_compared_in_what_varies() -> None:
+    g = torch.Generator().manual_seed(0)
+
+    def groups(n: int) -> Batch:
+        columns = {path: torch.rand(2 * n, generator=g) + 0.1 for path in NEUTRALS.paths}
+        columns["cluster.response"] = torch.ones(2 * n)
+        columns["cluster.photon"] = (torch.arange(2 * n) % 2).float()
+        twos = torch.full((n,), 2)
+        return Batch.build(NEUTRALS, columns, {"photon": twos, "told": twos, "cluster": twos})
+
+    found = comparisons(groups(1500), groups(1500))
+    assert {"energy", "mass"} <= set(found)
+    assert not {"clusters a photon", "response"} & set(found)
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

@@ -87,6 +87,28 @@ def test_deviations_are_those_of_gaussians(tracks: Batch) -> None:
     assert probability[patterns(tracks).numpy() == 0].max() < 0.95
 
 
+def test_a_detector_without_tracks_of_a_species_tells_nothing_of_it(tracks: Batch) -> None:
+    """Neither for nor against: tracks are as far from it as the other detectors say."""
+    whole = calibrate(tracks, KNOWN)
+    i, j = whole.signals.index("tof.beta"), KNOWN.index("K")
+    kaons = truth_of(tracks, KNOWN) == j
+    few = tracks.with_field(
+        "tof", tracks.schema.field("tof.beta"),
+        torch.where(kaons[tracks.collections["tof"].event], torch.nan, tracks.field("tof.beta").values),
+    )  # fmt: skip
+    part = calibrate(few, KNOWN)
+    assert np.isnan(part.mean[i, j]).all()
+    assert np.isnan(part.spread[i, j]).all()
+    pulls = part.pulls(tracks)
+    assert np.isnan(pulls[:, i, j]).all()
+    rest = np.delete(pulls[:, :, j], i, axis=1)
+    seen = np.isfinite(rest).any(1)
+    np.testing.assert_allclose(part.distance(tracks)[seen, j], np.sqrt(np.nanmean(rest[seen] ** 2, 1)).clip(max=FAR))
+    assert (part.distance(tracks)[~seen, j] == FAR).all()
+    np.testing.assert_array_equal(np.delete(part.distance(tracks), j, 1), np.delete(whole.distance(tracks), j, 1))
+    np.testing.assert_allclose(part.probability(tracks).sum(1), 1.0)
+
+
 def test_a_response_needs_tracks_of_each_species(tracks: Batch) -> None:
     with pytest.raises(ValueError, match="cannot calibrate: no tracks of d"):
         calibrate(tracks, (*KNOWN, "d"))

@@ -41,13 +41,55 @@ def test_spectra_are_flat_and_classes_equally_heavy() -> None:
     weight, label = batch.field("jet.weight").values.double(), batch.field("jet.label").values.long()
     assert float(weight.mean()) == pytest.approx(1, abs=1e-3)
     sums = torch.zeros(4, dtype=torch.float64).index_add_(0, label, weight)
-    # The two kinds of H have one spectrum between them, made flat together: each alone is so on average.
-    assert float(sums[3] / sums[0]) == pytest.approx(1, abs=1e-3)
-    assert float(sums[1] / sums[2]) == pytest.approx(1, rel=0.1)
-    flat = spectrum(batch, [0])
-    np.testing.assert_allclose(flat / flat.mean(), 1, rtol=1e-3)
+    # The two kinds of H have one spectrum between them, made flat together.
+    np.testing.assert_allclose(sums / sums[0], 1, rtol=1e-3)
+    for classes in ([0], [1, 2]):
+        flat = spectrum(batch, classes)
+        np.testing.assert_allclose(flat / flat.mean(), 1, rtol=1e-3)
     single = batch.field("jet.weight").values[label == 3]
     assert float(single.std()) < 1e-6 * float(single.mean()) + 1e-6
+
+
+def two_kinds(counts: list[list[int]]) -> Batch:
+    """Events of Hbb and Hcc: so many in each of the three cells of mass."""
+    kind, cell = np.repeat(np.indices((2, 3)).reshape(2, -1), np.ravel(counts), axis=1)
+    n = len(kind)
+    columns = {
+        "jet.mass": 25.0 + 50.0 * cell,
+        "jet.pt": np.full(n, 300.0),
+        "jet.label": kind,
+        "particle.pt": np.ones(n),
+    }
+    schema = jets_schema(["pt"], ["mass", "pt"], ["Hbb", "Hcc"])
+    return Batch.build(schema, {k: torch.from_numpy(v) for k, v in columns.items()}, {"particle": torch.ones(n).long()})
+
+
+@pytest.mark.parametrize(
+    ("counts", "cells"),
+    [
+        ([[810, 90, 0], [10, 90, 0]], [500, 500, 0]),
+        ([[100, 700, 100], [20, 30, 50]], [1000 / 3] * 3),
+        ([[900, 0, 0], [0, 60, 40]], [500, 250, 250]),  # both cannot be: equal categories come first
+        ([[900, 0, 0], [20, 40, 40]], [500, 250, 250]),
+    ],
+)
+def test_categories_of_one_group_weigh_alike_and_their_cells_too(counts: list[list[int]], cells: list[float]) -> None:
+    batch = two_kinds(counts)
+    total = float(np.sum(counts))
+    config = FlattenConfig(by=CONFIG.by, axes=CONFIG.axes, groups={"H": ("Hbb", "Hcc")})
+    weighted = Flatten(config).fit([batch])(batch)
+    sums = [float(spectrum(weighted, [i]).sum()) for i in (0, 1)]
+    np.testing.assert_allclose(sums, total / 2, rtol=1e-6)
+    np.testing.assert_allclose(spectrum(weighted, [0, 1]).sum(1), np.array(cells) * total / 1000, rtol=1e-6, atol=1e-5)
+
+
+def test_a_group_of_which_one_category_is_there_is_levelled_as_that_one_alone() -> None:
+    batch = two_kinds([[70, 20, 10], [0, 0, 0]])
+    pair, alone = (
+        Flatten(FlattenConfig(by=CONFIG.by, axes=CONFIG.axes, groups={"H": of})).fit([batch])(batch)
+        for of in (("Hbb", "Hcc"), ("Hbb",))
+    )
+    assert torch.equal(pair.field("jet.weight").values, alone.field("jet.weight").values)
 
 
 def test_one_event_in_a_hundred_thousand_weighs_no_more_than_allowed() -> None:

@@ -213,9 +213,10 @@ class Schema:
                 )
                 for c in raw["collections"]
             )
+            name = raw["name"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"not a schema: {error!r}; expected the JSON that Schema.to_json writes") from error
-        return cls(name=raw["name"], collections=collections)
+        return cls(name=name, collections=collections)
 
 
 def _lean(value: Any) -> Any:

@@ -176,7 +176,8 @@ class _Column:
         n = self.count - self.nan - self.inf
         mean = self.total / n if n else math.nan
         some = torch.cat(self.sample).double() if self.sample else torch.zeros(0, dtype=torch.float64)
-        q = torch.quantile(some[:_SAMPLE], torch.tensor(_QUANTILES, dtype=torch.float64)).tolist() if n else []
+        some = some[:: max(-(-len(some) // _SAMPLE), 1)]  # of the whole file: its end may be of another kind
+        q = torch.quantile(some, torch.tensor(_QUANTILES, dtype=torch.float64)).tolist() if n else []
         edges = (math.nan, math.nan)
         histogram: list[int] = []
         if n:

@@ -48,6 +48,7 @@ class Observable:
         reference: (M,) values.
         edges: (K + 1,) bins.
         rows: Offsets of the showers on both sides, where a shower has several values.
+        kinds: Number of the energy of each reference shower, where it has one of a few.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Observable:
     reference: NDArray[np.floating[Any]]
     edges: Array
     rows: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    kinds: NDArray[np.int64] | None = None
 
 
 def observables(generated: Batch, reference: Batch, geometry: Geometry) -> list[Observable]:
@@ -86,7 +88,8 @@ def observables(generated: Batch, reference: Batch, geometry: Geometry) -> list[
         if all(map(len, cells)):
             rows = tuple(b.collections["cell"].offsets.numpy() for b in (generated, reference))
             edges = _logarithmic(low, cells[1].max(), 50)
-            made.append(Observable("Voxel distribution", "MeV", cells[0], cells[1], edges, (rows[0], rows[1])))
+            kinds = _energies(both[1].incident)
+            made.append(Observable("Voxel distribution", "MeV", *cells, edges, (rows[0], rows[1]), kinds))
     for i, layer in enumerate(geometry.layers):
         edges = np.linspace(0.0, 1.0, 21)
         made.append(_observable(f"Sparsity layer {layer.number}", "1", both, _sparsity(geometry, i), edges))
@@ -102,7 +105,7 @@ def separations(
 ) -> dict[str, Separation]:
     """Separation power of every observable, under the challenge's names; arguments as for `observables`."""
     return {
-        o.name: separation(o.generated, o.reference, o.edges, rows=o.rows, seed=seed, samples=samples)
+        o.name: separation(o.generated, o.reference, o.edges, rows=o.rows, kinds=o.kinds, seed=seed, samples=samples)
         for o in observables(generated, reference, geometry)
         if np.isfinite(o.edges).all()
     }
@@ -242,6 +245,12 @@ def _radius(geometry: Geometry, i: int, *, width: bool) -> float:
 def _threshold(geometry: Geometry) -> float:
     """Lowest edge of histograms of energy, MeV."""
     return DATA_SETS[geometry.name].threshold * _MEV if geometry.name in DATA_SETS else 1e-3
+
+
+def _energies(incident: NDArray[np.float32]) -> NDArray[np.int64] | None:
+    """(N,) number of the energy of each shower; None if hardly two have the same."""
+    found, number = np.unique(incident, return_inverse=True)
+    return number.astype(np.int64) if 10 * len(found) <= len(incident) else None
 
 
 def _logarithmic(low: float, high: np.float32, edges: int) -> Array:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lpm.metrics.estimate import SAMPLES, Estimate, bootstrap
+from lpm.metrics.estimate import SAMPLES, Array, Estimate, bootstrap
 from lpm.metrics.roc import pair_score, rejection, roc_auc, roc_auc_one_vs_one
 from lpm.metrics.scores import checked, several
 
@@ -85,9 +85,13 @@ def calibration_error(
         raise ValueError(f"probabilities: expected values in [0, 1], got {p.min():.4g} to {p.max():.4g}")
     confidence, right = (p, y == 1) if p.ndim == 1 else (p.max(1), p.argmax(1) == y)
     index = np.clip((confidence * bins).astype(np.int64), 0, bins - 1)
-    gap = np.zeros((len(y), bins))
-    gap[np.arange(len(y)), index] = w * (confidence - right)
-    found = bootstrap(lambda r: np.abs(r @ gap).sum(1) / (r @ w), len(y), seed=seed, samples=samples, method="normal")
+    gap = w * (confidence - right)
+
+    def statistic(r: Array) -> Array:
+        gaps = [np.abs(np.bincount(index, row * gap, bins)).sum() for row in r]
+        return np.asarray(np.array(gaps) / (r @ w))
+
+    found = bootstrap(statistic, len(y), seed=seed, samples=samples, method="normal")
     return Estimate(found.value, max(found.low, 0.0), found.high)
 
 

@@ -6,7 +6,8 @@ the generated events and half B, n of each, are held against it. A perfect gener
 
 Observables are paths of fields. `jet.mass` is one number an event, `particle.pt` one a row, and a collection's name
 alone, `particle`, is the number of its rows in each event. Distances in one dimension are in the unit of the field;
-all others are taken over those observables that have one number an event.
+all others are taken over those observables that have one number an event. Values that are no finite number enter no
+distance, so that a generator could hide what it cannot make: where there are any, `missing[jet.mass]` is their share.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lpm.data.batch import Batch
 from lpm.metrics.estimate import Array, Estimate
 from lpm.metrics.frechet import fpd
 from lpm.metrics.kernel import kpd, mmd
+from lpm.metrics.migration import binomial
 from lpm.metrics.neighbours import prdc
 from lpm.metrics.two_sample import classifier_auc
 from lpm.metrics.wasserstein import sliced_wasserstein, wasserstein
@@ -55,7 +57,8 @@ def compare(
         seed: Seed of the halves and of all metrics.
 
     Returns:
-        A row a metric, with the columns `generated` and `floor`.
+        A row a metric, with the columns `generated` and `floor`; and one for each observable of which values are
+        missing on either side, with their share there and in the truth.
 
     Raises:
         ValueError: If an observable is missing on a side, a metric is unknown, or there are too few events.
@@ -89,7 +92,7 @@ def compare(
         columns["floor"] = METRICS[name](other, reference, paths, seed)
         for row in columns["generated"]:
             out[row] = {column: rows[row] for column, rows in columns.items()}
-    return out
+    return out | _missing(picked, truth[halves[: 2 * n]], paths)
 
 
 def flatten(table: Table) -> dict[str, Estimate]:
@@ -156,6 +159,20 @@ def features(batch: Batch, paths: Sequence[str]) -> Array:
         raise ValueError(f"expected an observable with one number an event among {', '.join(paths)}; add e.g. jet.mass")
     table = torch.stack(columns, 1).cpu().numpy()
     return np.asarray(table[np.isfinite(table).all(1)])
+
+
+def _missing(generated: Batch, truth: Batch, paths: Sequence[str]) -> Table:
+    """Shares of values that are no finite number, of observables that have some on either side."""
+    out: Table = {}
+    for path in paths:
+        if path not in truth.schema.names:
+            sides = {"generated": generated.field(path).values, "floor": truth.field(path).values}
+            lost = {column: int((~values.isfinite()).sum()) for column, values in sides.items()}
+            if any(lost.values()):
+                out[f"missing[{path}]"] = {
+                    column: binomial(lost[column], len(values)) for column, values in sides.items()
+                }
+    return out
 
 
 def _w1(x: Batch, y: Batch, paths: Sequence[str], seed: int) -> _Distances:

@@ -125,8 +125,9 @@ def tell_apart(rows: Rows, generated: int, training: Training | None = None, net
         network: What; three hidden layers if absent.
 
     Returns:
-        Means over seeds. Their errors combine the bootstrap of the judged showers with the spread over seeds, both
-        divided by the root of the number of seeds.
+        Means over seeds. Their errors are the larger of the spread over seeds, divided by the root of their number, and
+        the bootstrap of the judged showers, divided likewise, but by no more seeds than there are different parts to
+        judge: five where each judges a fifth, since further ones judge the same showers again.
 
     Raises:
         ValueError: If there are too few showers on one side.
@@ -158,7 +159,8 @@ def tell_apart(rows: Rows, generated: int, training: Training | None = None, net
         aucs.append(roc_auc(p, wanted[2], seed=seed))
         jsds.append(_divergence(p, wanted[2]))
     values = [[e.value for e in found] for found in (aucs, jsds)]
-    return Telling(_mean(aucs), _mean(jsds), tuple(values[0]), tuple(values[1]))
+    different = 1 / training.fractions[2]
+    return Telling(_mean(aucs, different), _mean(jsds, different), tuple(values[0]), tuple(values[1]))
 
 
 def log_posterior(
@@ -177,7 +179,8 @@ def log_posterior(
         training: How; as the challenge if absent.
 
     Returns:
-        A mean logarithm for each generator, with errors as of `tell_apart`.
+        A mean logarithm for each generator. Every seed sees the same true showers, so that more seeds reduce the part
+        of the error that comes from the networks, and not the one that comes from the number of showers.
 
     Raises:
         ValueError: If there are fewer than two generators, or too few showers of one.
@@ -207,7 +210,7 @@ def log_posterior(
         for i, column in enumerate(logs.unbind(1)):
             error = float(column.std()) / math.sqrt(len(column))
             found[i].append(Estimate.symmetric(float(column.mean()), error))
-    return [_mean(estimates) for estimates in found]
+    return [_of_same_showers(estimates) for estimates in found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,9 +303,19 @@ def _divergence(p: Array, label: Array) -> Estimate:
     return Estimate.symmetric(float(np.mean([s.mean() for s in sides])), error)
 
 
-def _mean(found: Sequence[Estimate]) -> Estimate:
+def _mean(found: Sequence[Estimate], different: float) -> Estimate:
+    """Mean over seeds, each of which judged a part of the showers, of which so many are different."""
+    values = np.array([e.value for e in found])
+    square = float(np.mean([e.error**2 for e in found])) / min(len(values), different)
+    if len(values) > 1:
+        square = max(square, float(values.var(ddof=1)) / len(values))
+    return Estimate.symmetric(float(values.mean()), math.sqrt(square))
+
+
+def _of_same_showers(found: Sequence[Estimate]) -> Estimate:
+    """Mean over seeds that all judged the same showers."""
     values = np.array([e.value for e in found])
     square = float(np.mean([e.error**2 for e in found]))
     if len(values) > 1:
-        square = max(square, float(values.var(ddof=1)))
-    return Estimate.symmetric(float(values.mean()), math.sqrt(square / len(values)))
+        square += float(values.var(ddof=1)) / len(values)
+    return Estimate.symmetric(float(values.mean()), math.sqrt(square))

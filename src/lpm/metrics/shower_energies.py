@@ -157,4 +157,13 @@ def _edges(energies: Array) -> dict[str, tuple[float, float]]:
     if found is not None:
         return {f"{e:g} GeV": (float(e) * (1 - 1e-4), float(e) * (1 + 1e-4)) for e in found}
     ends = np.geomspace(energies.min(), energies.max() * (1 + 1e-9), BINS + 1)
-    return {f"{a:.3g}-{b:.3g} GeV": (float(a), float(b)) for a, b in pairwise(ends)}
+    return {f"{a}-{b} GeV": x for (a, b), x in zip(pairwise(_named(ends)), pairwise(ends.tolist()), strict=True)}
+
+
+def _named(values: Array) -> list[str]:
+    """Numbers of three digits, or of as many as tell them apart."""
+    for digits in range(3, 18):
+        names = [f"{v:.{digits}g}" for v in values]
+        if len(set(names)) == len(names):
+            break
+    return names

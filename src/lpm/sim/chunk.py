@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import gzip
 import hashlib
-from collections.abc import Callable, Iterator
+import re
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -48,6 +55,9 @@ BATCH = 500
 
 PATIENCE = 40
 """Batches without any accepted jet after which the cuts are taken to be impossible."""
+
+_EVENT = re.compile(rb"\s*<event[\s>]")
+"""Beginning of an event in a Les Houches file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,9 +218,53 @@ def _hard(request: Request, chunk: int, label: str, card: str, count: int, seed:
         with phase_space.hard_events(card, count + count // 50 + 5, preset.energy, seed) as path:
             yield ["Beams:frameType = 4", f"Beams:LHEF = {path}"]
     else:
-        cards = preset.classes[label]
-        before = sum(dict(_split(cards, request.share(label, k), k))[card] for k in range(chunk))
-        yield ["Beams:frameType = 4", f"Beams:LHEF = {hard_file(card)}", f"Beams:nSkipLHEFatInit = {before}"]
+        with _part(hard_file(card), chunk, request.chunks) as path:
+            yield ["Beams:frameType = 4", f"Beams:LHEF = {path}"]
+
+
+@contextmanager
+def _part(whole: Path, chunk: int, chunks: int) -> Iterator[Path]:
+    """A Les Houches file of one chunk's part of the events of another, gone afterwards.
+
+    Parts are of equal size: how many events a chunk reads until it has its jets depends on the cuts, so that nothing
+    else keeps it from the events of the next.
+    """
+    total = _held(whole, whole.stat().st_mtime_ns)
+    first, last = (total * k // chunks for k in (chunk, chunk + 1))
+    with tempfile.TemporaryDirectory(prefix="lpm-lhe-") as folder:
+        part = Path(folder) / "part.lhe"
+        with _unpacked(whole) as file, part.open("wb") as out:
+            out.writelines(_between(file, first, last))
+        yield part
+
+
+@functools.cache
+def _held(path: Path, changed: int) -> int:
+    """Events of a Les Houches file that was last changed then; counted once, since every chunk asks."""
+    try:
+        with _unpacked(path) as file:
+            return sum(1 for line in file if _EVENT.match(line))
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: unreadable: {error}; fetch or write it again") from error
+
+
+def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _between(file: Iterable[bytes], first: int, last: int) -> Iterator[bytes]:
+    """Lines of a Les Houches file before all events, and of events first ≤ i < last."""
+    begun, inside = 0, True
+    for line in file:
+        if _EVENT.match(line):
+            if begun == last:
+                break
+            begun, inside = begun + 1, begun >= first
+        if inside:
+            yield line
+        if b"</event>" in line:
+            inside = False
+    yield b"</LesHouchesEvents>\n"
 
 
 def _window(pt: tuple[float, float], margin: tuple[float, float]) -> tuple[str, str]:

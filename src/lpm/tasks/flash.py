@@ -3,13 +3,15 @@
 Every observable is compared by χ² over its degrees of freedom (`lpm.metrics.chi_square`), in all and for each species:
 shares of outcomes in cells of momentum and pseudorapidity, and each number of the tracks or objects; for photons the
 number of clusters, each of their numbers, what they are together, and how far they lie from photons. The two samples
-should be of different particles of one distribution: of the same ones χ² comes out too small.
+should be of different particles of one distribution: of the same ones χ² comes out too small. What a sample has none
+of, such as species that no decay gives, and what is always the same are left out.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from lpm.data.batch import Batch
 from lpm.data.flash import NEUTRALS, OUTCOMES, SPECIES, TRACKS
 from lpm.data.matched import FATES, KINDS, MATCHED
 from lpm.data.schema import Field
-from lpm.metrics.chi_square import ChiSquare, compared, homogeneity
+from lpm.metrics.chi_square import ChiSquare, compared, degrees, homogeneity
 from lpm.metrics.estimate import Estimate
 from lpm.physics.energyloss import MASS
 from lpm.physics.kinematics import wrap_phi
@@ -39,6 +41,7 @@ ETAS = (-np.inf, 2.0, 2.6, 3.2, 3.8, 4.4, 4.8, np.inf)
 """Edges in pseudorapidity of the same."""
 
 _FEWEST = 1000
+_FEWEST_OF_KIND = 10
 _MANY = 10_000  # events from which outcomes are compared in cells
 _SPECIES_BINS = 20
 
@@ -126,7 +129,7 @@ def comparisons(generated: Batch, reference: Batch, seed: int = 0) -> dict[str, 
     """χ² of every observable of two samples of `TRACKS`, of `NEUTRALS`, or of `lpm.data.matched.MATCHED`.
 
     Raises:
-        ValueError: If the samples are of different kinds, or too small.
+        ValueError: If the samples are of different kinds, too small, or have nothing that can be compared.
     """
     kinds = {next((n for n in _KINDS if n in b.schema.names), "") for b in (generated, reference)}
     if len(kinds) > 1 or kinds == {""}:
@@ -135,7 +138,10 @@ def comparisons(generated: Batch, reference: Batch, seed: int = 0) -> dict[str, 
         )
     if min(len(generated), len(reference)) < _FEWEST:
         raise ValueError(f"expected at least {_FEWEST} events on both sides, got {len(generated)} and {len(reference)}")
-    return _KINDS[kinds.pop()](generated, reference, seed)
+    found = _KINDS[kinds.pop()](generated, reference, seed)
+    if not found:
+        raise ValueError("nothing to compare: all that was found is alike, and of no kind are there ten on both sides")
+    return found
 
 
 def _tracks(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSquare]:
@@ -144,14 +150,17 @@ def _tracks(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSquar
     if min(map(len, sides)) < _MANY:
         tables = [t.sum((1, 2), keepdims=True) for t in tables]
     for i, name in enumerate(SPECIES):
-        out[f"outcome[{name}]"] = homogeneity(*(t[i].reshape(-1, len(OUTCOMES)) for t in tables), seed=seed)
-    kinds = [b.field("particle.species").values[b.collections["track"].event] for b in sides]
+        counts = [t[i].reshape(-1, len(OUTCOMES)) for t in tables]
+        if min(int(c.sum()) for c in counts) >= _FEWEST_OF_KIND and degrees(*counts):
+            out[f"outcome[{name}]"] = homogeneity(*counts, seed=seed)
+    kinds = [b.field("particle.species").values[b.collections["track"].event].numpy() for b in sides]
     for field in TRACKS["track"].names:
-        values = [b.field(f"track.{field}").values for b in sides]
-        out[field] = compared(*values, seed=seed)
+        values = [b.field(f"track.{field}").values.numpy() for b in sides]
+        if _varies(*values):
+            out[field] = compared(*values, seed=seed)
         for i, name in enumerate(SPECIES):
             of_one = [v[k == i] for v, k in zip(values, kinds, strict=True)]
-            if min(map(len, of_one)) >= 10 * _SPECIES_BINS:
+            if min(map(len, of_one)) >= 10 * _SPECIES_BINS and _varies(*of_one):
                 out[f"{field}[{name}]"] = compared(*of_one, seed=seed, bins=_SPECIES_BINS)
     return out
 
@@ -173,13 +182,13 @@ def _clusters(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSqu
     for b, p in zip(sides, photons, strict=True):
         number = b.collections["cluster"].lengths.clamp_max(12)
         tables.append(torch.bincount(p * 13 + number, minlength=most * 13).view(most, 13).numpy())
-    out = {"clusters a photon": homogeneity(*tables, seed=seed)}
-    for name in ("energy", "x", "y", *NEUTRALS["cluster"].names[1:]):
-        out[name] = compared(*(b.field(f"cluster.{name}").values for b in sides), seed=seed)
-    for name, values in zip(("total energy", "energy a photon", "distance of clusters", "distance to a photon", "mass"),
-                            zip(*(_groups(b) for b in sides), strict=True), strict=True):  # fmt: skip
-        out[name] = compared(*values, seed=seed)
-    return out
+    out = {"clusters a photon": homogeneity(*tables, seed=seed)} if degrees(*tables) else {}
+    names = ("energy", "x", "y", *NEUTRALS["cluster"].names[1:])
+    values = {name: [b.field(f"cluster.{name}").values.numpy() for b in sides] for name in names}
+    groups = zip(*(_groups(b) for b in sides), strict=True)
+    together = ("total energy", "energy a photon", "distance of clusters", "distance to a photon", "mass")
+    values |= {name: list(both) for name, both in zip(together, groups, strict=True)}
+    return out | {name: compared(*both, seed=seed) for name, both in values.items() if _varies(*both)}
 
 
 def _groups(batch: Batch) -> tuple[Array, Array, Array, Array, Array]:
@@ -216,24 +225,33 @@ def _objects(generated: Batch, reference: Batch, seed: int) -> dict[str, ChiSqua
             )
             for c, b, k in zip(cells, sides, of, strict=True)
         ]
-        if min(int(t.sum()) for t in tables) >= 10 * _CELLS:
-            out[f"outcome[{name}]"] = homogeneity(*(t.view(_CELLS, len(FATES)).numpy() for t in tables), seed=seed)
+        counts = [t.view(_CELLS, len(FATES)).numpy() for t in tables]
+        if min(int(c.sum()) for c in counts) >= 10 * _CELLS and degrees(*counts):
+            out[f"outcome[{name}]"] = homogeneity(*counts, seed=seed)
     kinds = [k[b.collections["object"].event] for k, b in zip(of, sides, strict=True)]
     for field in MATCHED["object"].names:
         values = [b.field(f"object.{field}").values for b in sides]
         for i, name in enumerate(KINDS):
             of_one = [v[k == i] for v, k in zip(values, kinds, strict=True)]
-            # What is always the same, as the mass of an electron, is no observable, or all but always.
-            if min(map(len, of_one)) >= 10 * _SPECIES_BINS and _varies(torch.cat(of_one).numpy()):
+            if min(map(len, of_one)) >= 10 * _SPECIES_BINS and _varies(*(v.numpy() for v in of_one)):
                 out[f"{field}[{name}]"] = compared(*of_one, seed=seed, bins=_SPECIES_BINS)
     if not out:
         raise ValueError(f"expected at least {10 * _SPECIES_BINS} found objects of one kind on both sides, got fewer")
     return out
 
 
-def _varies(values: NDArray[np.float32]) -> bool:
-    """Whether enough values are other than the most frequent one."""
-    return len(values) - int(np.unique(values, return_counts=True)[1].max()) > 10
+def _varies(*sides: NDArray[np.floating[Any]]) -> bool:
+    """Whether enough values are other than the most frequent one, and enough of those on one side of it for a bin.
+
+    What is always the same, or all but always, as the mass of an electron, is no observable.
+    """
+    values = np.concatenate(sides)
+    if not len(values):
+        return False
+    found, times = np.unique(values, return_counts=True)
+    usual = found[times.argmax()]
+    largest = max(int(some.sum()) for some in (values < usual, values > usual, ~np.isfinite(values)))
+    return len(values) - int(times.max()) > 10 and largest >= 10
 
 
 def _cells(batch: Batch) -> torch.Tensor:

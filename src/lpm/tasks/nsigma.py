@@ -50,8 +50,8 @@ class Response:
         species: C names.
         signals: S paths.
         momentum: (K,) centres of the bins in ln p.
-        mean: (S, C, K) expected signal.
-        spread: (S, C, K) its deviation.
+        mean: (S, C, K) expected signal; NaN for a species of which too few tracks had it.
+        spread: (S, C, K) its deviation; NaN likewise.
         prior: (C, K) share of the species.
     """
 
@@ -63,7 +63,7 @@ class Response:
     prior: Array
 
     def pulls(self, batch: Batch) -> Array:
-        """(N, S, C) deviations of each signal from each species; NaN where it was not measured."""
+        """(N, S, C) deviations of each signal from each species; NaN where it was not measured or is not known."""
         x, values = _momentum(batch), _values(batch, self.signals)
         out = np.empty((len(batch), len(self.signals), len(self.species)))
         for i in range(len(self.signals)):
@@ -73,7 +73,7 @@ class Response:
         return out
 
     def distance(self, batch: Batch) -> Array:
-        """(N, C) combined distance from each species, never above `FAR`."""
+        """(N, C) combined distance from each species by the detectors that know it, never above `FAR`."""
         square = self.pulls(batch) ** 2
         seen = np.isfinite(square)
         count = seen.sum(1)
@@ -124,7 +124,7 @@ def calibrate(batch: Batch, species: tuple[str, ...]) -> Response:
 
 
 def _profile(values: Array, bins: NDArray[np.int64], count: int) -> tuple[Array, Array]:
-    """Median and half the central 68% in each bin; from neighbours where a bin has too few."""
+    """Median and half the central 68% in each bin; from neighbours where a bin has too few, NaN if all have."""
     middle, half = np.full(count, np.nan), np.full(count, np.nan)
     for k in range(count):
         inside = values[bins == k]
@@ -133,7 +133,7 @@ def _profile(values: Array, bins: NDArray[np.int64], count: int) -> tuple[Array,
             half[k] = (high - low) / 2
     known = np.flatnonzero(np.isfinite(middle))
     if not len(known):  # rarely seen by this detector: it tells nothing of this species
-        return np.zeros(count), np.full(count, FAR)
+        return middle, half
     every = np.arange(count)
     return np.interp(every, known, middle[known]), np.maximum(np.interp(every, known, half[known]), 1e-4)
 

@@ -3,7 +3,9 @@ r"""Weights of events: spectra made flat class by class, negative weights made p
 A tagger that is to find resonances of any mass must not learn the mass. Signals simulated with spread masses are not
 enough: the background has a mass spectrum of its own. `Flatten` gives every cell of (mass, transverse momentum, …) of a
 class the same sum of weights, so that within a class nothing is to be learned from either, and between classes neither
-(as for the mass-decorrelated taggers of CMS, arXiv 2004.08262).
+(as for the mass-decorrelated taggers of CMS, arXiv 2004.08262). Where several categories share a flat spectrum, they
+are to weigh alike as well; the two wishes are met in turns until both hold (iterative proportional fitting: Deming and
+Stephan, Ann. Math. Stat. 11 (1940) 427).
 
 Generators at next-to-leading order give events of negative weight. A loss with negative weights has no lower bound for
 single events; `positive` replaces the weights in each cell of phase space,
@@ -12,7 +14,7 @@ single events; `positive` replaces the weights in each cell of phase space,
 
 which keeps the sum of weights of each cell (Andersen, Gütschow, Maier, Prestel, arXiv 2005.09375).
 
-Shapes: N events, G groups, K cells.
+Shapes: N events, C categories, K cells.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ Array = NDArray[np.float64]
 HUGE = 1000.0
 """Times the mean from which on a single weight is refused: one event would decide the training."""
 
+TURNS = 500
+"""Most turns in which categories and cells of a group are made equally heavy; a few suffice where both can be."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FlattenConfig:
@@ -44,8 +49,9 @@ class FlattenConfig:
     Args:
         by: Path of the category whose classes get equal sums of weights.
         axes: {path of a real field: edges of its bins}; values beyond the ends count to the outermost bins.
-        groups: {group: categories}: the spectrum of each group is made flat as a whole. Categories in no group keep
-            their spectra.
+        groups: {group: categories}: the spectrum of each group is made flat as a whole, with equal weights of its
+            categories. Where their spectra do not allow both, it is as flat as equal weights leave it. Categories in no
+            group keep their spectra.
         to: Path of the weight that is made.
         start: Path of a weight that events come with; None for 1.
         most: Largest weight of a cell, and of a class, relative to the mean. What is rarer stays rarer.
@@ -108,17 +114,20 @@ class Flatten:
         for batch in batches:
             if not len(classes):
                 self.labels = batch.schema.field(c.by).labels
-                classes, table = np.zeros(len(self.labels) + 1), np.zeros((len(c.groups) + 1, cells))
-            kind, group, cell, weight = self._places(batch)
+                classes, table = np.zeros(len(self.labels) + 1), np.zeros((len(self.labels) + 1, cells))
+            kind, cell, weight = self._places(batch)
             np.add.at(classes, kind, weight)
-            np.add.at(table, (group, cell), weight)
+            np.add.at(table, (kind, cell), weight)
         known = classes[:-1]
         if not known.sum() > 0:
             raise ValueError(f"{c.by}: no event of a known class; weights cannot be made")
         share = known[known > 0].mean() / np.maximum(known, 1e-300)
         self.of_class = np.append(_capped(np.where(known > 0, share, 0.0), known, c.most), 0.0)
-        self.of_cell = np.stack([_levelled(row, c.most) for row in table])
-        self.of_cell[-1] = 1.0
+        self.of_cell = np.ones_like(table)
+        for group in c.groups.values():
+            rows = [i for i, label in enumerate(self.labels) if label in group and known[i] > 0]
+            if rows:
+                self.of_cell[rows] = _levelled(table[rows], self.of_class[rows], c.most)
         return self
 
     def __call__(self, batch: Batch) -> Batch:
@@ -130,16 +139,14 @@ class Flatten:
         c = self.config
         if batch.schema.field(c.by).labels != self.labels:
             raise ValueError(f"{c.by}: other classes than those of which weights were made; make them anew")
-        kind, group, cell, weight = self._places(batch)
-        made = weight * self.of_class[kind] * self.of_cell[group, cell]
+        kind, cell, weight = self._places(batch)
+        made = weight * self.of_class[kind] * self.of_cell[kind, cell]
         at, _, name = c.to.partition(".")
         return batch.with_field(at, Field(name=name, text="event weight"), torch.from_numpy(made))
 
-    def _places(self, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Array]:
-        """(N,) class, group, cell and weight so far of each event."""
+    def _places(self, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+        """(N,) class, cell and weight so far of each event."""
         c = self.config
-        of = {label: i for i, name in enumerate(c.groups) for label in c.groups[name]}
-        groups = np.array([*(of.get(label, len(c.groups)) for label in self.labels), len(c.groups)])
         label = _numbers(batch, c.by)
         kind = np.where(np.isfinite(label), label, len(self.labels)).astype(np.int64)
         cell = np.zeros(len(batch), dtype=np.int64)
@@ -147,9 +154,9 @@ class Flatten:
             place = np.searchsorted(np.asarray(edges[1:-1]), _numbers(batch, path), side="right")
             cell = cell * (len(edges) - 1) + place
         if c.start is None:
-            return kind, groups[kind], cell, np.ones(len(batch))
+            return kind, cell, np.ones(len(batch))
         check(batch, c.start)
-        return kind, groups[kind], cell, _numbers(batch, c.start)
+        return kind, cell, _numbers(batch, c.start)
 
 
 def positive(weights: ArrayLike, cell: ArrayLike) -> Array:
@@ -205,12 +212,37 @@ def check(batch: Batch, path: str, most: float = HUGE) -> None:
         )
 
 
-def _levelled(counts: Array, most: float) -> Array:
-    """(K,) factors of mean 1 over the events that make all cells that hold some equal, but for the largest ones."""
-    full = counts > 0
-    if not full.any():
-        return np.ones_like(counts)
-    return _capped(np.where(full, counts.sum() / (full.sum() * np.maximum(counts, 1e-300)), 0.0), counts, most)
+def _levelled(table: Array, of_class: Array, most: float) -> Array:
+    """(C, K) factors of mean 1 over the events of each category that make all cells of a group that hold some equal.
+
+    Args:
+        table: (C, K) sums of weights of its categories, each above 0.
+        of_class: (C,) factors of the categories.
+        most: No factor is larger.
+    """
+    if len(table) == 1:
+        counts, full = table[0], table[0] > 0
+        factor = np.where(full, counts.sum() / (full.sum() * np.maximum(counts, 1e-300)), 0.0)
+        return _capped(factor, counts, most)[None]
+    before = table * of_class[:, None]
+    after = _balanced(before)
+    # Where a category has no event to tell by, one to come counts as those of the others.
+    shared = after.sum(0) / np.maximum(before.sum(0), 1e-300)
+    factors = np.divide(after, before, out=np.tile(shared, (len(table), 1)), where=before > 0)
+    return np.stack([_capped(f, counts, most) for f, counts in zip(factors, table, strict=True)])
+
+
+def _balanced(table: Array) -> Array:
+    """(C, K) sums of weights after all cells that hold some are made equal, with the sum of each category kept."""
+    wanted = table.sum(1, keepdims=True)
+    level = table.sum() / (table.sum(0) > 0).sum()
+    for _ in range(TURNS):
+        before = table
+        table = table * (level / np.maximum(table.sum(0), 1e-300))
+        table = table * (wanted / table.sum(1, keepdims=True))
+        if np.abs(table - before).sum() <= 1e-9 * table.sum():
+            break
+    return table
 
 
 def _capped(factor: Array, counts: Array, most: float) -> Array:

@@ -46,7 +46,8 @@ class BoxesReader(RootReader):
         first = ak.to_numpy(self._tree["shower"].array(entry_stop=1))
         if first.ndim != 5:
             raise ValueError(f"{self.path}: showers of shape {first.shape[1:]}, expected (depth, y, x, 1)")
-        self.geometry = Box("x".join(map(str, first.shape[1:4])), (first.shape[3], first.shape[2], first.shape[1]))
+        cells = (first.shape[3], first.shape[2], first.shape[1])
+        self.geometry = Box("x".join(map(str, cells)), cells)
         self.schema = showers_schema(self.geometry.axes, ["energy", "theta", "phi", "particle"])
 
     def load(self, start: int, stop: int, schema: Schema) -> Batch:

@@ -5,6 +5,7 @@ That is the layout of the CMS education sets, such as Z → μμ candidates of 2
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -26,6 +27,8 @@ _CM = 10.0
 
 class CsvReader(Reader):
     """A table with columns pt1, eta1, phi1, …: the numbered objects of each event. `tree` says what they are.
+
+    Blanks about the names of columns and empty lines are passed over.
 
     Args:
         path: The file.
@@ -85,19 +88,25 @@ class CsvReader(Reader):
 
 
 def _header(path: Path) -> list[str]:
+    """Names of the columns as they stand there, blanks included, since they are asked for by these."""
     with path.open("rb") as f:
-        line = f.readline(4096)
+        line = next((some for some in iter(lambda: f.readline(4096), b"") if some.strip(b"\r\n")), b"")
     try:
-        return [name.strip().strip('"') for name in line.decode("utf-8").split(",")]
-    except UnicodeDecodeError:
+        return next(csv.reader([line.decode("utf-8")]), [])
+    except (UnicodeDecodeError, csv.Error):
         return []
+
+
+def _plain(name: str) -> str:
+    """A name without the blanks and quotes about it."""
+    return name.strip().strip('"').strip()
 
 
 def _objects(header: list[str]) -> dict[int, dict[str, str]]:
     """{1: {"pt": "pt1", …}, 2: …} for objects with pt, eta and phi and the same fields."""
     found: dict[int, dict[str, str]] = {}
     for name in header:
-        match = re.fullmatch(r"([A-Za-z]\w*?)(\d+)", name)
+        match = re.fullmatch(r"([A-Za-z]\w*?)(\d+)", _plain(name))
         if match and (field := _NAMES.get(match[1].lower().rstrip("_"))):
             found.setdefault(int(match[2]), {})[field] = name
     whole = {i: f for i, f in sorted(found.items()) if {"pt", "eta", "phi"} <= set(f)}
@@ -106,7 +115,7 @@ def _objects(header: list[str]) -> dict[int, dict[str, str]]:
 
 
 def _scale(name: str) -> float:
-    return _CM if re.match(r"(dxy|d0|dz)", name.lower()) else 1.0
+    return _CM if re.match(r"(dxy|d0|dz)", _plain(name).lower()) else 1.0
 
 
 def _floats(column: pa.ChunkedArray) -> torch.Tensor:
@@ -114,8 +123,6 @@ def _floats(column: pa.ChunkedArray) -> torch.Tensor:
 
 
 def _count_lines(path: Path) -> int:
+    """Lines that are not empty."""
     with path.open("rb") as f:
-        n, last = 0, b""
-        while block := f.read(1 << 20):
-            n, last = n + block.count(b"\n"), block
-    return n + (not last.endswith(b"\n")) if last else 0
+        return sum(1 for line in f if line.strip(b"\r\n"))

@@ -7,16 +7,20 @@ CSV holds one event a line, as the samples of the Dark Machines community and of
 
     event ID; process ID; weight; MET; METphi; obj1, E1, pt1, eta1, phi1; obj2, E2, pt2, eta2, phi2; …
 
-with energies in GeV, and objects called j, b, e-, e+, m-, m+ and g.
+with objects called j, b, e-, e+, m-, m+ and g. The public samples give energies in MeV and do not say so. What lpm
+writes is in GeV and begins with the line `# energies in GeV`, which readers of tables pass over as a comment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable
+import re
+import statistics
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import h5py
 import numpy as np
@@ -33,6 +37,15 @@ __all__ = ["ArraysReader", "ObjectsReader", "write_csv", "write_hdf5"]
 
 SYMBOLS = dict(zip(OBJECT_TYPES, ("j", "b", "e-", "e+", "m-", "m+", "g", "met"), strict=True))
 """What objects are called in CSV rows."""
+
+UNITS = {"GeV": 1.0, "MeV": 1e-3}
+"""GeV of each unit that CSV rows may have."""
+
+_TOO_LARGE = 5000.0
+"""Median transverse momentum above which rows that do not say their unit are not taken for GeV."""
+
+_LOOKED_AT = 1000
+"""Events of which that median is taken."""
 
 
 def write_hdf5(path: str | Path, batches: Iterable[Batch], *, schema: Schema) -> int:
@@ -114,7 +127,7 @@ class ArraysReader(Reader):
 
 
 def write_csv(path: str | Path, batches: Iterable[Batch], *, schema: Schema) -> int:
-    """Write events as rows of objects. Only a whole file appears under `path`.
+    """Write events as rows of objects, energies in GeV. Only a whole file appears under `path`.
 
     Args:
         path: The file to write or replace.
@@ -132,6 +145,7 @@ def write_csv(path: str | Path, batches: Iterable[Batch], *, schema: Schema) -> 
         raise ValueError(f"{path}: CSV rows are for sets of objects, which have {missing[0]}; write .h5 instead")
     count = 0
     with atomic_file(path) as part, part.open("w", encoding="utf-8") as out:
+        out.write("# energies in GeV\n")
         for batch in batches:
             for number, line in enumerate(_lines(batch), start=count):
                 out.write(f"{number};{line}\n")
@@ -156,20 +170,50 @@ def _lines(batch: Batch) -> Iterable[str]:
 
 
 class ObjectsReader(Reader):
-    """CSV rows of objects as `write_csv` writes them, one event a line."""
+    """CSV rows of objects as `write_csv` writes them, one event a line; blank lines and comments (`#`) are passed over.
+
+    Args:
+        path: The file.
+        tree: Unit of its energies, `GeV` or `MeV`; None if its first line says it, or for GeV.
+        on_bad: As in `Reader`.
+
+    Raises:
+        ValueError: If the file says another unit, or says none and momenta are too large to be in GeV.
+    """
 
     format = "objects-csv"
 
     def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
         super().__init__(path, tree=tree, on_bad=on_bad)
         self.schema = events_schema(("weight",), FOUR_TOPS)
-        self._starts = _line_starts(self.path)
+        self._starts = _starts(self.path)
+        self._unit = UNITS[self._named_unit(tree)]
+
+    def _named_unit(self, asked: str | None) -> str:
+        if asked is not None and asked not in UNITS:
+            raise ValueError(f"{self.path}: unit {asked!r}: expected one of {', '.join(UNITS)}")
+        with self.path.open("rb") as file:
+            said = re.match(rb"#.*\b([GM]eV)\b", file.readline(1 << 16))
+            unit = said[1].decode() if said else asked
+            if asked not in (None, unit):
+                raise ValueError(f"{self.path}: says that its energies are in {unit}; leave {asked} out")
+            if unit is not None:
+                return unit
+            file.seek(0)
+            pt = [x for _, line in islice(_events(file), _LOOKED_AT) for x in _momenta(line)]
+        if pt and (median := statistics.median(pt)) > _TOO_LARGE:
+            raise ValueError(
+                f"{self.path}: half of the objects have pt above {median:,.0f}, which looks like MeV, and no line says "
+                'the unit; say it: --tree MeV (tree="MeV"), or --tree GeV'
+            )
+        return "GeV"
 
     @classmethod
     def sniff(cls, path: Path) -> bool:
-        """Text whose first line begins with the fields of an event, divided by semicolons."""
+        """Text whose first event begins with the fields of one, divided by semicolons."""
         with path.open("rb") as file:
-            parts = file.readline(1 << 16).split(b";")
+            head = file.read(1 << 16).split(b"\n")
+        parts = next((line for line in head if _is_event(line)), b"").split(b";")
         return (
             len(parts) >= 5 and parts[0].strip().isdigit() and all(p.count(b",") == 4 for p in parts[5:] if p.strip())
         )
@@ -181,7 +225,7 @@ class ObjectsReader(Reader):
         """See `Reader.load`."""
         with self.path.open("rb") as file:
             file.seek(self._starts[start])
-            events = [_parsed(line.decode("utf-8")) for line in islice(file, stop - start)]
+            events = [_parsed(line.decode("utf-8"), self._unit) for _, line in islice(_events(file), stop - start)]
         objects = torch.tensor([o for e in events for o in e[0]], dtype=torch.float32).reshape(-1, 5)
         columns: dict[str, Tensor] = {f"object.{n}": objects[:, i] for i, n in enumerate(_ORDER)}
         columns["event.weight"] = torch.tensor([e[1] for e in events])
@@ -195,8 +239,13 @@ _ORDER = ("type", "energy", "pt", "eta", "phi")
 _KINDS = {symbol: float(i) for i, symbol in enumerate(SYMBOLS.values())}
 
 
-def _parsed(line: str) -> tuple[list[list[float]], float, float]:
-    """Objects (type, energy, pt, eta, phi), missing momentum among them, weight and process of an event."""
+def _parsed(line: str, unit: float) -> tuple[list[list[float]], float, float]:
+    """Objects (type, energy, pt, eta, phi), missing momentum among them, weight and process of an event.
+
+    Args:
+        line: The event.
+        unit: GeV of its unit of energy.
+    """
     parts = [p.strip() for p in line.strip().strip(";").split(";")]
     _, process, weight, met, met_phi = parts[:5]
     objects: list[list[float]] = []
@@ -204,16 +253,37 @@ def _parsed(line: str) -> tuple[list[list[float]], float, float]:
         name, *four = (x.strip() for x in part.split(","))
         if name not in _KINDS:
             raise ValueError(f"object {name!r}: expected one of {', '.join(_KINDS)}")
-        objects.append([_KINDS[name], *map(float, four)])
-    objects.append([_KINDS["met"], float(met), float(met), 0.0, float(met_phi)])
+        energy, pt, *direction = map(float, four)
+        objects.append([_KINDS[name], energy * unit, pt * unit, *direction])
+    missing = float(met) * unit
+    objects.append([_KINDS["met"], missing, missing, 0.0, float(met_phi)])
     label = float(FOUR_TOPS.index(process)) if process in FOUR_TOPS else math.nan
     return objects, float(weight), label
 
 
-def _line_starts(path: Path) -> list[int]:
-    """Byte at which each line starts, and the end of the last."""
-    starts: list[Any] = [0]
+def _momenta(line: bytes) -> list[float]:
+    """Transverse momenta of the objects of an event; none if it cannot be read, which reading will name."""
+    with contextlib.suppress(ValueError, IndexError):
+        return [float(part.split(b",")[2]) for part in line.split(b";")[5:] if part.strip()]
+    return []
+
+
+def _is_event(line: bytes) -> bool:
+    """Whether a line is no comment and not blank."""
+    line = line.strip()
+    return bool(line) and not line.startswith(b"#")
+
+
+def _events(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Byte at which each event starts, counted from here, and its line."""
+    at = 0
+    for line in file:
+        if _is_event(line):
+            yield at, line
+        at += len(line)
+
+
+def _starts(path: Path) -> list[int]:
+    """Byte at which each event starts, and the end of the file."""
     with path.open("rb") as file:
-        for line in file:
-            starts.append(starts[-1] + len(line))
-    return starts
+        return [*(at for at, _ in _events(file)), path.stat().st_size]

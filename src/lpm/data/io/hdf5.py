@@ -193,6 +193,8 @@ class FourMomentaHdf5Reader(Hdf5Reader):
             raise ValueError(f"{self.path}: {self._name}: expected (jets, particles, columns)")
         self._label = next((n for n in LABELS if n in self._file), "")
         labels = classes(self._file[self._label][:], self.path) if self._label else ()
+        if self._label and len(self._file[self._label]) != len(self):
+            raise ValueError(f"{self.path}: {len(self._file[self._label])} labels for {len(self)} jets")
         self.schema = jets_schema(["pt", "deta", "dphi", "energy"], _JET, labels)
 
     @classmethod
@@ -224,9 +226,14 @@ def classes(labels: NDArray[Any], path: Path) -> tuple[str, ...]:
     """Names for the classes 0, 1, … of an array of labels: background and signal if there are two.
 
     Raises:
-        ValueError: If a label is no whole number ≥ 0.
+        ValueError: If a jet has not one label, or a label is no whole number ≥ 0.
     """
-    labels = np.asarray(labels).reshape(-1)
+    labels = np.asarray(labels)
+    if labels.ndim != 1 and labels.size != len(labels):
+        raise ValueError(
+            f"{path}: labels: expected the number of the class of each jet, got shape {labels.shape}; store its argmax"
+        )
+    labels = labels.reshape(-1)
     if not len(labels):
         return ()
     if (labels < 0).any() or (labels != np.rint(labels)).any():
