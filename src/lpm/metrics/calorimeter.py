@@ -89,7 +89,7 @@ def observables(generated: Batch, reference: Batch, geometry: Geometry) -> list[
             rows = tuple(b.collections["cell"].offsets.numpy() for b in (generated, reference))
             edges = _logarithmic(low, cells[1].max(), 50)
             kinds = _energies(both[1].incident)
-            made.append(Observable("Voxel distribution", "MeV", *cells, edges, (rows[0], rows[1]), kinds))
+            made.append(Observable("Voxel distribution", "MeV", cells[0], cells[1], edges, (rows[0], rows[1]), kinds))
     for i, layer in enumerate(geometry.layers):
         edges = np.linspace(0.0, 1.0, 21)
         made.append(_observable(f"Sparsity layer {layer.number}", "1", both, _sparsity(geometry, i), edges))

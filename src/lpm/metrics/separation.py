@@ -19,8 +19,8 @@ a ratio of two sums, and to first order in their spread
 .. math:: V_i = \frac{1}{\bar n^2} \left\langle (c_{ei} - p_i n_e)^2 \right\rangle_e,
 
 as resampled events have it, taken from the reference: larger than of independent values by as many as an event has in
-a bin at once. Where both samples hold fixed numbers of each kind of event, such as showers of each energy, the spread is
-that about the mean of each kind: smaller, by what the kinds differ.
+a bin at once. Where both samples hold fixed numbers of each kind of event, such as showers of each energy, the spread
+is that about the mean of each kind: smaller, by what the kinds differ.
 
 Shapes: B events, K bins, N and M values, R bootstrap samples.
 """
