@@ -281,7 +281,7 @@ def test_shards_cut_otherwise_would_hold_events_twice(write, tmp_path):
     convert([path], out, shard_events=3)
     before = {p: p.read_bytes() for p in find_files(out)}
     for attempt in (convert, plan):
-        with pytest.raises(ValueError, match=r"out: a-0002\.parquet from an earlier run hold events of a\.h5, which"):
+        with pytest.raises(ValueError, match=r"out: a-0002\.parquet from an earlier run hold events of a\.h5 that"):
             attempt([path], out, shard_events=4)
     assert {p: p.read_bytes() for p in find_files(out)} == before
     (out / "a-0002.parquet").unlink()
@@ -300,12 +300,42 @@ def test_a_source_does_not_replace_the_shards_of_another_of_its_name(write, tmp_
     convert([x], out)
     with pytest.raises(ValueError, match=r"a-0000\.parquet: holds events of another file of the name a\.npz"):
         convert([y], out)
-    with pytest.raises(ValueError, match=r"a-0000\.parquet from an earlier run hold events of a\.npz, which would be"):
+    with pytest.raises(ValueError, match=r"a-0000\.parquet from an earlier run hold events of a\.npz that would"):
         convert([x, y], out)
     assert convert([x], out).resumed == 1
     x.rename(x.with_name("b.npz"))
-    with pytest.raises(ValueError, match="which would be there twice"):
+    with pytest.raises(ValueError, match="would stand beside those of this run"):
         convert([x.with_name("b.npz")], out)
+
+
+def test_a_source_that_became_shorter_leaves_no_shard_behind(write, tmp_path):
+    path, out = faulty(tmp_path, []), tmp_path / "out"
+    convert([path], out, shard_events=100)
+    fewer = read([path])[:150]
+    shards.write_batches(path, [fewer], schema=fewer.schema)
+    with pytest.raises(ValueError, match=r"in-0002\.parquet from an earlier run hold events of in\.parquet that"):
+        convert([path], out, shard_events=100)
+    (out / "in-0002.parquet").unlink()
+    assert convert([path], out, shard_events=100).events == 150
+
+
+@pytest.mark.parametrize("spelled", ["absolute", "roundabout", "twice"])
+def test_however_a_folder_is_spelled_its_shards_are_no_sources(spelled, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    write("momenta-npz", tmp_path / "in")
+    absolute, roundabout = tmp_path / "in", Path("in/../in")
+    sources = {"absolute": [absolute], "roundabout": [roundabout], "twice": [absolute, roundabout]}[spelled]
+    for _ in range(2):
+        assert convert(sources, "in/out").events == N
+
+
+def test_a_file_is_not_converted_into_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = faulty(tmp_path, []).read_bytes()
+    with pytest.raises(ValueError, match=r"in\.parquet: is itself what is to be converted"):
+        convert([tmp_path / "in.parquet"], "in.parquet", events=10)
+    assert (tmp_path / "in.parquet").read_bytes() == before
 
 
 def test_other_sources_may_join_a_folder(write, tmp_path, sample):

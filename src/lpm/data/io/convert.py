@@ -159,8 +159,11 @@ def _job(
     out = Path(out)
     if out.suffix != ".parquet" and out.is_file():
         raise ValueError(f"{out}: is a file; name a folder, or a file ending in .parquet")
-    # What an earlier run wrote into a folder of sources is no source.
-    files = [f for f in find_files(sources) if f != out and out not in f.parents]
+    # What an earlier run wrote into a folder of sources is no source, however either is spelled.
+    here = out.resolve()
+    files = [f for f in find_files(sources) if (real := f.resolve()) != here and here not in real.parents]
+    if not files:
+        raise ValueError(f"{out}: is itself what is to be converted; name another output")
     options = {"format": format_, "on_bad": on_bad, "tree": tree}
     return _Job(files, options, events, shard_events, progress or (lambda path, done, of: None))
 

@@ -21,7 +21,7 @@ def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
         paths: One or several.
 
     Returns:
-        Files in the order given, each folder and pattern sorted by name, none twice.
+        Files in the order given, each folder and pattern sorted by name, none twice, however it is spelled.
 
     Raises:
         ValueError: If one of the paths leads to no file, or there is no such sample.
@@ -32,7 +32,7 @@ def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     """
     if isinstance(paths, str | Path):
         paths = [paths]
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for p in paths:
         path = locate(p)
         if path.is_dir():
@@ -43,8 +43,9 @@ def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
             hits = sorted(f for f in map(Path, glob.glob(str(p), recursive=True)) if f.is_file())  # noqa: PTH207
         if not hits:
             raise ValueError(f"{p}: no such file, and no file in it or matching it; check the path")
-        found.update(dict.fromkeys(hits))
-    return list(found)
+        for hit in hits:
+            found.setdefault(hit.resolve(), hit)
+    return list(found.values())
 
 
 _BESIDE = frozenset({".json", ".jsonl", ".log", ".md", ".part", ".tar", ".tmp", ".toml", ".txt", ".yaml", ".yml"})

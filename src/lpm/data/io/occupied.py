@@ -1,8 +1,9 @@
 """What lies in a folder of shards before a conversion writes there, and must be neither mixed with it nor lost to it.
 
 Shards are named after their sources. A run that cuts a source otherwise, or that names it otherwise because another of
-the same name came along, would leave the old shards beside the new ones, and events would be there twice. A source that
-only has the name of another would replace its shards. Both are refused before anything is written.
+the same name came along, would leave the old shards beside the new ones, and events would be there twice; so would those
+of a source that has become shorter since. A source that only has the name of another would replace its shards. All this
+is refused before anything is written.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def check_folder(out: Path, coming: Mapping[Path, Origin]) -> None:
     Raises:
         ValueError: If they do, with what lies there.
     """
-    sources = {origin.sha256: origin.name for origin in coming.values()}
+    sources, places = ({getattr(origin, n) for origin in coming.values()} for n in ("sha256", "place"))
     stale: dict[str, list[str]] = {}
     for shard in sorted(out.glob("*.parquet")):
         held = Origin.of(shard)
@@ -69,11 +70,11 @@ def check_folder(out: Path, coming: Mapping[Path, Origin]) -> None:
                 raise ValueError(
                     f"{shard}: holds events of another file of the name {held.name}; write to another folder"
                 )
-        elif held.sha256 in sources:
+        elif held.sha256 in sources or (held.place and held.place in places):
             stale.setdefault(held.name, []).append(shard.name)
     for name, shards in stale.items():
         shown = shards[0] if len(shards) == 1 else f"{shards[0]} and {len(shards) - 1} more"
         raise ValueError(
-            f"{out}: {shown} from an earlier run hold events of {name}, which would be there twice; remove these "
-            "shards, convert as before, or write to another folder"
+            f"{out}: {shown} from an earlier run hold events of {name} that would stand beside those of this run; "
+            "remove these shards, convert as before, or write to another folder"
         )
