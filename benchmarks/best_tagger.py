@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from particle_transformer import WORK, jets, timed, turn
 from record import RESULTS, Cell, Record, Table, median, options_of
-from taggers import MUON, ROWS, Weaver, model_of
+from taggers import ROWS, Weaver, model_of
 from torch import nn
 
 from lpm.data.batch import Batch
@@ -60,7 +60,7 @@ def call(side: str, module: nn.Module, batch: Batch, work: str) -> Callable[[], 
             work,
             lambda: torch.mean(module(batch)["label"]),
             lambda: module.predict(batch),
-            muon=side in MUON,
+            muon=ROWS[side].muon,
         )
     x, p, mask = module.padded(batch)
     tensors = x.transpose(1, 2).contiguous(), p.transpose(1, 2).contiguous(), mask[:, None]
@@ -97,7 +97,7 @@ def known(side: str) -> tuple[Cell, Cell]:
     path = RESULTS / "taggers.json"
     if path.is_file():
         for row in Table.from_json(json.loads(path.read_text(encoding="utf-8"))["tables"][0]).rows:
-            if row[0] == ROWS[side]:
+            if row[0] == ROWS[side].text:
                 return row[2], row[3]
     return "—", "—"
 
@@ -146,9 +146,9 @@ def main() -> None:
     needed: list[tuple[Cell, ...]] = []
     for side in SIDES:
         cells = [c for w in WORK for c in (rates[w, side], ratios[w, side] if side != PEER else "1")]
-        speed.append((ROWS[side], f"{sizes[side]:,}", *known(side), *cells))
+        speed.append((ROWS[side].text, f"{sizes[side]:,}", *known(side), *cells))
         if ("training", side) in memory:
-            needed.append((ROWS[side], *(x for w in WORK for x in beside(memory[w, side], memory[w, PEER]))))
+            needed.append((ROWS[side].text, *(x for w in WORK for x in beside(memory[w, side], memory[w, PEER]))))
     heads = (x for w in WORK for x in (w, "beyond libraries and jets"))
     columns = ("body", "parameters", "accuracy", "AUC", *(c for w in WORK for c in (f"{w} (jets/s)", "times weaver")))
     record.tables = [

@@ -235,7 +235,7 @@ def main() -> None:
         return
     if o.quick:
         o.recipes, o.size, o.steps, o.repeats, o.budget, o.jets, o.wide = ["jets.base"], 1, 1, 1, 512, 100, 2
-    record = Record(o, "Two processes train nearly twice as fast as one, and sharding halves what each must hold.")
+    record = Record(o, "How much faster two processes train than one, and what each holds with and without sharding.")
     with tempfile.TemporaryDirectory() as folder:
         mean = prepare(record, o, Path(folder) / "jets.parquet")
         measure(record, o)

@@ -211,8 +211,8 @@ def main() -> None:
     record.notes = [
         f"{len(train):,} events to train on, {len(test):,} to test, {float(lengths.mean()):.1f} objects in the mean; "
         f"{o.steps:,} steps of {o.batch} events, AdamW with {o.lr:g} (Muon with {o.muon_lr:g}).",
-        "Published: arXiv 2211.05143, on its own events; its Particle Transformer stands in the row of ours that has "
-        "kinematic pairs.",
+        "Published: arXiv 2211.05143, on its own events, read second-hand; its Particle Transformer stands in the row "
+        "of ours that has kinematic pairs.",
         f"Threads of torch: {torch.get_num_threads()}.",
     ]  # fmt: skip
     settings = {"data": record.data[0]["sha256"], "test": o.test, "steps": o.steps, "batch": o.batch, "lr": o.lr,

@@ -44,7 +44,7 @@ def main() -> None:
         o.n, o.most, metrics = 60, 120, ["w1", "sliced_w1"]
     if len({short(run) for run in o.runs}) < len(o.runs):
         parser.error(f"expected runs whose folders have different names, got {', '.join(o.runs)}; rename one")
-    record = Record(o, "Generated jets are measured by the same code as true ones, and against the floor.")
+    record = Record(o, "Generated jets beside those of the files that the generators were trained on, and the floor.")
     truth = truth_of(record, o.truth, o.most)
     classes = tuple(c for c in o.classes.split(",") if c)
     # One size for all samples, so that one floor serves all runs.

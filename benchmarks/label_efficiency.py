@@ -87,7 +87,7 @@ def main() -> None:
     o.at = {n: s for n, s in STEPS.items() if o.full or n < max(STEPS)}
     if o.quick:
         o.seeds, o.test, o.at = 2, 100, {50: 2}
-    record = Record(o, "Pre-training pays where labels are few.")
+    record = Record(o, "Pre-training pays where labels are few and trainings are equal and short.")
     with tempfile.TemporaryDirectory() as folder:
         fill(record, o, Path(folder))
     record.save()
@@ -115,7 +115,8 @@ def fill(record: Record, o: argparse.Namespace, folder: Path) -> None:
     title = f"AUC of top against QCD, mean ± standard error over {o.seeds} seeds"
     record.tables = [Table(title, columns, [row(n, f) for n, f in found.items()])]
     record.notes = [
-        f"{len(test):,} test jets; steps of 64 jets: {', '.join(f'{s} at {n:,} labels' for n, s in o.at.items())}.",
+        f"{len(test):,} test jets; steps of 64 jets, pre-trained or not: "
+        f"{', '.join(f'{s} at {n:,} labels' for n, s in o.at.items())}.",
         f"{f'{len(bodies)} bodies were' if o.pretrain else f'The body `{short(o.body)}` was'} pre-trained on "
         f"{', '.join(trained_on(bodies[0]))}, {told}" + (f", for {o.pretrain:,} steps." if o.pretrain else "."),
     ]

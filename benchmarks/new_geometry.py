@@ -180,7 +180,7 @@ def main() -> None:
             o.datasets, o.tune, o.steps = "1-photons", 2, 2
         if not o.boxes:
             sys.exit("name the showers in boxes with --boxes; docs/tasks/calorimeter.md says where they are")
-        record = Record(o, "A generator of showers takes what it knows to a calorimeter that it has not seen.")
+        record = Record(o, "A generator of showers fine-tuned to a new calorimeter, beside one from nothing.")
         with open_file(o.boxes) as reader:
             found = results(o, reader.read(0, len(reader)), folder)
             record.data.append({"name": short(o.boxes), "sha256": hash_file(o.boxes), "jets": len(reader),

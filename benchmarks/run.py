@@ -1,6 +1,6 @@
 """Run all benchmarks, or those named, and write the pages of results and of speed from their records.
 
-python benchmarks/run.py                      # all: more than an hour on two cores
+python benchmarks/run.py                      # all, with default options; some ask for files. The records took 17 hours
 python benchmarks/run.py generation           # one; options after -- go to it: generation -- jets-base -n 2000
 python benchmarks/run.py --page               # only the pages, from the records that are there
 """
@@ -70,8 +70,14 @@ BENCHMARKS = {**RESULTS_OF, **SPEED_OF}
 
 INTRODUCTION = """# Results
 
-Every number on this page comes from a record in `benchmarks/results`, written by the command that stands above its
-table; `make bench` runs all commands and `python benchmarks/run.py --page` writes this page. Intervals hold 68%. What
+Every number on this page that is not called published comes from a record in `benchmarks/results`, written by the
+command that stands above its table, or by the parts that are named below it. The record also holds the seeds, hashes of
+the data, machine, versions and commit. Many commands need data files and options; the head of each script says which.
+`make bench` runs all scripts with their default options, which are not always those of the records;
+`python benchmarks/run.py --page` writes this page.
+
+Intervals hold 68%, but for those over seeds (*mean ± standard error over seeds*, *mean of 3 seeds*): ± is s/√n there,
+which for two or three seeds holds 50 to 58%. Most seeds share one test sample, whose own fluctuation is not in it. What
 was tried and did not help is on the page of [negative results](negative-results.md), speed on that of
 [benchmarks](benchmarks.md).
 """
@@ -81,8 +87,8 @@ INTRODUCTION_OF_SPEED = """# Benchmarks
 Speed beside a named peer: both sides in one run, in turn, on the same data, with a ratio and its 68% interval. Times
 of two machines are not comparable, ratios are. As on the page of [results](results.md), every number comes from a
 record in `benchmarks/results`, written by the command above its table. A target that is missed is printed as missed,
-and explained on the page of [negative results](negative-results.md). `pip install 'lpm[peers]'` brings the peers that
-come as packages; a benchmark whose peer is missing says what to install.
+and explained on the page of [negative results](negative-results.md). `pip install '.[peers]'` in a checkout brings the
+peers that come as packages; a benchmark whose peer is missing says what to install.
 """
 
 

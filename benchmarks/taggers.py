@@ -308,7 +308,9 @@ def fill(record: Record, o: argparse.Namespace) -> None:
     train, test = jets[order[: o.jets]], jets[order[o.jets : o.jets + o.most]]
     settings = {
         "data": record.data[0]["sha256"], "jets": o.jets, "test": len(test), "steps": o.steps, "batch": o.batch,
-        "lr": o.lr, "inputs": o.inputs, "size": o.size,
+        "lr": o.lr, "muon_lr": o.muon_lr, "inputs": o.inputs, "size": o.size,
+        "base": Path(o.base).name,
+        "base_size": o.base_size,
     }  # fmt: skip
     lengths = jets.collections["particle"].lengths.float()
     record.notes = [

@@ -37,7 +37,7 @@ def main() -> None:
     if o.quick:
         o.jets, o.codes, o.repeats = 50, 64, 1
     torch.set_num_threads(1)
-    record = Record(o, "Tokens cost little beside a training step, and less than those of OmniJet-α.")
+    record = Record(o, "How many jets a second become tokens, and jets again, beside the tokenizer of OmniJet-α.")
     batch = record.drawn(jets(o.jets, 0))
     parts = list(Source.from_batch(batch, budget=o.budget, seed=0, shuffle=False, epochs=1))
     made = {name: config.build().fit(parts).eval() for name, config in configs([o.codes]).items()}
