@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
-from lpm.cli.main import app
+from lpm.cli.main import app, main
 
 VERBS = [
     "quickstart",
@@ -65,6 +66,7 @@ def test_every_verb_has_help(verb: str) -> None:
         (["predict", "jets-top", "nothing.root", "x.parquet"], 1, "nothing.root"),
         (["predict", "jets-top", "sample:tops", "x.parquet"], 1, "no such sample"),
         (["evaluate", "jets.fly", "x.parquet"], 1, "unknown task 'jets.fly'"),
+        (["generate", "jets-base", "x.parquet", "--device", "tpu"], 1, "device 'tpu': expected cpu, cuda or auto"),
     ],
 )
 def test_errors_are_one_line(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:
@@ -75,6 +77,34 @@ def test_errors_are_one_line(arguments: list[str], code: int, message: str, tmp_
     if code == 1:
         assert len(out.stderr.strip().splitlines()) == 1, out.stderr
     assert not (tmp_path / "x.parquet").exists()
+
+
+def test_a_package_that_is_missing_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def verb() -> None:
+        raise ModuleNotFoundError("No module named 'flint'", name="flint")
+
+    monkeypatch.setattr("lpm.cli.main.app", verb)
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    assert leaving.value.code == 1
+    assert capsys.readouterr().err == "lpm: this needs the package flint: pip install 'lpm[theory]'\n"
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    interrupted = typer.Typer()
+
+    @interrupted.command()
+    def verb() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lpm.cli.main.app", interrupted)
+    monkeypatch.setattr("sys.argv", ["lpm"])
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    assert leaving.value.code == 130
+    assert "--resume goes on" in capsys.readouterr().err
 
 
 def test_a_pickle_posing_as_a_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -69,6 +69,16 @@ def test_what_cannot_be_is_refused(jets: Path, tmp_path: Path, words: list[str],
     assert out.read_text() == "precious"
 
 
+@pytest.mark.parametrize("friend", [False, True])
+def test_scores_do_not_take_the_place_of_their_events(jets: Path, friend: bool, tmp_path: Path) -> None:
+    path = tmp_path / "jets.parquet"
+    path.write_bytes(jets.read_bytes())
+    words = ["jets-top", path, path.parent / ".." / tmp_path.name / path.name, *(["--friend"] if friend else [])]
+    with pytest.raises(ValueError, match="holds the events themselves"):
+        run("predict", *words)
+    assert path.read_bytes() == jets.read_bytes()
+
+
 def test_jets_of_collisions_are_no_entries_of_a_tree(shared_data: Path, tmp_path: Path) -> None:
     source = shared_data / "jets" / "pfnano_MC_10ev.root"
     result = CliRunner().invoke(app, ["predict", "jets-top", str(source), str(tmp_path / "x.root"), "--friend"])

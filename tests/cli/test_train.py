@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from lpm.cli.train import _config
+from lpm.cli.train import _chosen, _config
+from lpm.recipes import RunConfig
+from lpm.records.config import to_dict
 
 COMMAND = [sys.executable, "-c", "from lpm.cli.main import main; main()", "train"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -57,6 +60,38 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "training" / "state.json").is_file()
 
 
+def test_a_run_goes_on_as_it_was_started(tmp_path: Path) -> None:
+    """Options that would change nothing are refused, those that it was started with are taken."""
+    out = tmp_path / "run"
+    words = ["--data", "sample:jets", "--seed", "3", "--size", "2", "--with", "inputs=full"]
+    config = _chosen("jets.pfn", None, ["sample:jets"], None, 2, None, ["inputs=full"], 3, False, None)
+    out.mkdir()
+    (out / "recipe.json").write_text(json.dumps(to_dict(config)))
+
+    def again(*given: Any) -> RunConfig:
+        return _chosen("jets.pfn", out, *given)
+
+    assert again(None, None, None, None, None, None, False, None) == config
+    assert again(["sample:jets"], None, 2, None, ["inputs=full"], 3, False, None) == config
+    for given, named in (
+        ((["other/"], None, None, None, None, None, False, None), "--data"),
+        ((None, None, None, None, None, 4, False, None), "--seed"),
+        ((None, None, None, None, ["inputs=kinematics"], None, False, None), "--with"),
+        ((["other/"], None, None, None, None, 4, False, None), "--data, --seed"),
+    ):
+        with pytest.raises(ValueError, match=rf"goes on with jets\.pfn as it was started, not with other {named}"):
+            again(*given)
+    made = train("jets.pfn", "--out", out, "--resume", *words[:2], "--seed", "5")
+    assert (made.returncode, len(made.stderr.splitlines())) == (1, 1)
+
+
+def test_a_body_that_is_started_from_says_the_size() -> None:
+    assert _config("jets.top", None, None, None, "jets-base", None) == _config(
+        "jets.top", None, None, 3, "jets-base", None
+    )
+    assert _config("jets.top", None, None, None, None, None) == _config("jets.top", None, None, 4, None, None)
+
+
 def test_arguments_of_the_recipe(tmp_path: Path) -> None:
     made = train("jets.base", "--tiny", "--out", tmp_path / "run", "--quiet", "--with", "observe=false")
     assert made.returncode == 0, made.stderr
@@ -69,6 +104,7 @@ def test_arguments_of_the_recipe(tmp_path: Path) -> None:
         ("inputs=some", "expected 'kinematics' or 'full'"),
         ("inputs", "expected NAME=VALUE, such as --with inputs=full"),
         ("colour=1", "unexpected keyword argument 'colour'"),
+        ("data=jets/", "files to train on are named by --data"),
     ],
 )
 def test_arguments_that_the_recipe_does_not_take(entry: str, message: str) -> None:

@@ -41,6 +41,16 @@ def test_events_that_went_through_memory_are_named_by_their_file(
         torch.testing.assert_close(event, batch[number : number + 1].field("particle.pt").values)
 
 
+def test_what_is_trained_on_is_not_validated_on(toy_jets: Callable[..., Batch], tmp_path: Path) -> None:
+    batch = toy_jets(20)
+    (tmp_path / "valid").mkdir()
+    for name in ("a.parquet", "valid/b.parquet"):
+        write_batches(tmp_path / name, [batch], schema=batch.schema)
+    config = RECIPES["jets.base"](data=(str(tmp_path),), valid=(str(tmp_path / "valid" / ".." / "valid"),), size=2)
+    with pytest.raises(ValueError, match=r"b\.parquet: among the files to train on and among those to validate on"):
+        open_data(config, World(0, 1, torch.device("cpu")))
+
+
 @pytest.mark.parametrize("held", [1.0, 1.5, -0.1, math.nan])
 def test_a_share_that_is_none_is_refused(held: float) -> None:
     with pytest.raises(ValueError, match=r"got data\.held="):
@@ -50,8 +60,9 @@ def test_a_share_that_is_none_is_refused(held: float) -> None:
 def test_each_pass_begins_with_the_first_event(toy_jets: Callable[..., Batch], tmp_path: Path) -> None:
     """Every tokenizer is fitted on the same events, though a pass may be left before its end."""
     batch = toy_jets(60)
-    write_batches(tmp_path / "a.parquet", [batch], schema=batch.schema)
-    config = RECIPES["jets.base"](data=(str(tmp_path / "a.parquet"),), valid=(str(tmp_path / "a.parquet"),), size=2)
+    for name in ("a", "b"):
+        write_batches(tmp_path / f"{name}.parquet", [batch], schema=batch.schema)
+    config = RECIPES["jets.base"](data=(str(tmp_path / "a.parquet"),), valid=(str(tmp_path / "b.parquet"),), size=2)
     config = replace(config, data=replace(config.data, budget=100))
     for given in (None, batch):
         data = open_data(config, World(0, 1, torch.device("cpu")), given)

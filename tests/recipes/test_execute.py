@@ -73,6 +73,9 @@ def test_resumed_halfway_gives_the_same_weights(labelled: Batch, tmp_path: Path)
     with pytest.raises(StopError):
         execute(config, tmp_path / "a", device="cpu", batch=labelled, tell=stop)
     resumed = execute(config, tmp_path / "a", device="cpu", batch=labelled, resume=True)
+    legs = [e for e in read(tmp_path / "a") if e["event"] in ("start", "pause", "end")]
+    assert [e["event"] for e in legs] == ["start", "pause", "start", "end"]
+    assert all(e["seconds"] > 0 for e in legs[1::2])
     whole = execute(config, tmp_path / "b", device="cpu", batch=labelled)
     assert all(
         torch.equal(x, y) for x, y in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True)

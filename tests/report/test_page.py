@@ -11,7 +11,7 @@ from lpm.records.run import Run
 from lpm.report.display import add_display
 from lpm.report.names import title_of
 from lpm.report.page import Page
-from lpm.report.recorded import losses
+from lpm.report.recorded import Recorded, losses
 from lpm.report.runs import report_events, report_runs
 
 
@@ -102,6 +102,13 @@ def test_names_grow_until_they_differ(tmp_path):
     page = report_runs([*folders, folders[0] / ".." / "run"])
     assert page.title == "exp1/seed0/run, exp2/seed0/run, seed1/run, other"
     assert page.render().count("full record of the start") == 4
+
+
+def test_energy_is_that_of_all_legs_of_a_run():
+    legs = [{"event": "pause", "energy_kwh": 1.0, "seconds": 60}, {"event": "end", "energy_kwh": 2.0, "seconds": 30}]
+    used = Recorded.of("run", legs).used()
+    assert used == {"energy_kwh": 3.0, "seconds": 90.0}
+    assert Recorded.of("run", []).used() == {}
 
 
 def test_no_run_or_table_hides_another():

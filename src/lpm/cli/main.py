@@ -26,6 +26,9 @@ from lpm.cli.unscramble import unscramble
 
 __all__ = ["app", "main"]
 
+EXTRAS = {"flint": "theory", "numba": "theory", "matplotlib": "report", "uproot": "root", "awkward": "root"}
+"""Packages that are imported without a word of their own, and the extra that each comes with."""
+
 app = typer.Typer(
     name="lpm",
     help="An open Large Physics Model: one transformer body, many heads, every kind of particle-physics data.",
@@ -52,12 +55,20 @@ def main() -> None:
     """Run the command line; errors of users become one line on standard error."""
     try:
         app()
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        sys.stderr.write(f"lpm: this needs the package {error.name}: pip install 'lpm[{extra}]'\n")
+        sys.exit(1)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"lpm: {_one_line(error)}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("lpm: interrupted; what was finished is kept, --resume goes on where the command has it\n")
-        sys.exit(130)
+    except SystemExit as leaving:
+        # Ctrl-C comes as the cause of an exit; a verb that says more of itself leaves without.
+        if isinstance(getattr(leaving.__context__, "__cause__", None), KeyboardInterrupt):
+            sys.stderr.write("lpm: interrupted; what was finished is kept, --resume goes on where the command has it\n")
+        raise
 
 
 def _one_line(error: Exception) -> str:

@@ -45,7 +45,7 @@ def predict(
     from lpm.recipes.reconstruct import apply, is_flash
     from lpm.train.parallel import world
 
-    _check(out, on_bad, friend)
+    _check(data, out, on_bad, friend)
     model = load(run)
     with world(device) as place, open_file(data, on_bad=cast(OnBad, on_bad)) as reader:
         if friend and reader.entries != len(reader):
@@ -70,14 +70,16 @@ def predict(
         typer.echo(f"left out {skipped:,} events that cannot be used")
 
 
-def _check(out: Path, on_bad: str, friend: bool) -> None:
-    """That the options fit together."""
+def _check(data: str, out: Path, on_bad: str, friend: bool) -> None:
+    """That the options fit together, and the events stay."""
     from typing import get_args
 
     from lpm.data.io.base import OnBad
 
     if out.suffix not in (".parquet", ".root"):
         raise ValueError(f"{out}: expected a name that ends in .parquet or .root")
+    if out.exists() and Path(data).exists() and out.samefile(data):
+        raise ValueError(f"{out}: holds the events themselves; name another file for their scores")
     if on_bad not in get_args(OnBad):
         raise ValueError(f"--on-bad: expected {' or '.join(get_args(OnBad))}, got {on_bad!r}")
     if friend and on_bad == "skip":

@@ -12,10 +12,15 @@ from lpm.train.launch import LAUNCHERS, LaunchConfig
 from lpm.train.launch.command import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from lpm.recipes.base import RunConfig
     from lpm.train.loop import Record
 
 __all__ = ["train"]
+
+SIZES = 65
+"""Sizes below this are tried for that of a run which is started from."""
 
 
 def train(
@@ -23,7 +28,10 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     data: Annotated[list[str] | None, typer.Option(help="Training files or folders; may be given again.")] = None,
     valid: Annotated[list[str] | None, typer.Option(help="Validation files; else a share is held out.")] = None,
-    size: Annotated[int, typer.Option(help="The one dial: width, depth, heads, rate and horizon.", min=1)] = 4,
+    size: Annotated[
+        int | None,
+        typer.Option(help="The one dial: width, depth, heads, rate and horizon; else that of --start, or 4.", min=1),
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Run or shipped model whose body to fine-tune.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything random; else as in the recipe.")] = None,
     choice: Annotated[
@@ -67,8 +75,8 @@ def train(
         kind=cast(Kind, launch), nodes=nodes, ranks=ranks, gpus=gpus, cpus=cpus, memory=memory, time=time, lead=lead,
         partition=partition, account=account, extra=tuple(extra or ()), rendezvous=rendezvous,
     )  # fmt: skip
-    words = [recipe, *_words("--data", data), *_words("--valid", valid), *_words("--set", change), "--size", str(size)]
-    words += [*_words("--with", choice), *_words("--start", start), *_words("--seed", seed)]
+    words = [recipe, *_words("--data", data), *_words("--valid", valid), *_words("--set", change)]
+    words += [*_words("--size", size), *_words("--with", choice), *_words("--start", start), *_words("--seed", seed)]
     words += [] if device == "auto" else ["--device", device]
     switches = {"--tiny": tiny, "--mlflow": mlflow, "--tensorboard": tensorboard}
     switches["--quiet"] = quiet or launch in ("slurm", "htcondor")
@@ -126,7 +134,7 @@ def _chosen(
     resumed: Path | None,
     data: list[str] | None,
     valid: list[str] | None,
-    size: int,
+    size: int | None,
     start: str | None,
     choice: list[str] | None,
     seed: int | None,
@@ -139,21 +147,46 @@ def _chosen(
     from lpm.recipes.execute import read_recipe
     from lpm.records.config import set_path
 
-    if resumed:
-        config = read_recipe(resumed)
-    else:
+    def asked() -> RunConfig:
         config = _config(recipe, data, valid, size, start, choice)
         config = config if seed is None else replace(config, seed=seed)
         if tiny:
             from lpm.recipes.jets import tiny as shrink
 
-            config = shrink(config)
+            return shrink(config)
+        return config
+
+    config = read_recipe(resumed) if resumed else asked()
+    if resumed:
+        given = {"--data": data, "--valid": valid, "--seed": seed}
+        body = {"--size": size, "--start": start, "--with": choice, "--tiny": tiny or None}
+        _agrees(config, given, asked() if any(body.values()) else None, [n for n, v in body.items() if v])
     for entry in change or []:
         path, equal, text = entry.partition("=")
         if not equal:
             raise ValueError(f"--set {entry}: expected FIELD=VALUE, such as --set train.steps=500")
         config = set_path(config, path, text)
     return config
+
+
+def _agrees(before: RunConfig, given: Mapping[str, Any], asked: RunConfig | None, words: list[str]) -> None:
+    """Refuse options that a run which is to go on was not started with: they would change nothing.
+
+    Args:
+        before: The run's own recipe.
+        given: {option: what it says}, None for those that were left out.
+        asked: What other options make of the recipe, None if there are none.
+        words: These other options.
+    """
+    mine = {"--data": list(before.data.train), "--valid": list(before.data.valid), "--seed": before.seed}
+    other = [name for name, value in given.items() if value is not None and value != mine[name]]
+    if asked is not None and (asked.model, asked.start) != (before.model, before.start):
+        other += words
+    if other:
+        raise ValueError(
+            f"--resume goes on with {before.name} as it was started, not with other {', '.join(other)}; leave "
+            f"{'these' if len(other) > 1 else 'this'} out, or name another --out"
+        )
 
 
 def _choices(entries: list[str]) -> dict[str, Any]:
@@ -176,7 +209,7 @@ def _config(
     recipe: str,
     data: list[str] | None,
     valid: list[str] | None,
-    size: int,
+    size: int | None,
     start: str | None,
     choice: list[str] | None,
 ) -> RunConfig:
@@ -187,18 +220,28 @@ def _config(
     function = RECIPES.get(recipe)
     if function is None:
         function = _own(recipe)
-    given: dict[str, Any] = {"size": size}
-    given |= {k: tuple(v) for k, v in (("data", data), ("valid", valid)) if v}
+    given: dict[str, Any] = {k: tuple(v) for k, v in (("data", data), ("valid", valid)) if v}
     if start is not None:
         given["start"] = start
     given |= _choices(choice or [])
+    if "data" in given and isinstance(given["data"], str):
+        raise ValueError(f"--with data={given['data']}: files to train on are named by --data")
     try:
-        config = function(**given)
+        config = function(size=size or _dial(function, given, start), **given)
     except TypeError as error:
         raise ValueError(f"recipe {recipe}: {error}; it does not take all of {', '.join(given)}") from error
     if not isinstance(config, RunConfig):
         raise ValueError(f"recipe {recipe}: expected a RunConfig, it returned {type(config).__name__}")
     return config
+
+
+def _dial(function: Callable[..., RunConfig], given: Mapping[str, Any], start: str | None) -> int:
+    """The size at which a recipe has the body of the run that it starts from; 4 if there is none."""
+    from lpm.model.checkpoint import read_config
+
+    body = read_config(start).backbone if start is not None else None
+    sizes = range(1, SIZES) if body is not None else ()
+    return next((s for s in sizes if function(size=s, **given).model.backbone == body), 4)
 
 
 def _own(recipe: str) -> Any:

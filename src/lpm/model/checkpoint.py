@@ -19,7 +19,7 @@ from lpm.records.config import from_dict, to_dict
 from lpm.records.files import atomic_file
 from lpm.records.weights import load_tensors
 
-__all__ = ["check_schema", "load", "load_part", "resolve", "save", "shipped"]
+__all__ = ["check_schema", "load", "load_part", "read_config", "resolve", "save", "shipped"]
 
 _SHIPPED = Path(__file__).with_name("shipped")
 _PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin")
@@ -90,13 +90,26 @@ def load(run: str | Path) -> Model:
         ValueError: If the folder is incomplete, altered, or of another version; the message names the file.
     """
     folder = resolve(run)
-    try:
-        config = from_dict(ModelConfig, json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder}: cannot read the checkpoint: {error}; restore the whole folder") from error
-    model = Model(config, _read_schema(folder))
+    model = Model(read_config(folder), _read_schema(folder))
     _fill(model, load_tensors(folder / "weights.safetensors"), folder)
     return model.eval()
+
+
+def read_config(run: str | Path) -> ModelConfig:
+    """What a trained model is made of.
+
+    Raises:
+        ValueError: If there is none, or its description cannot be read.
+
+    Example:
+        >>> read_config("jets-base").backbone.depth
+        3
+    """
+    folder = resolve(run)
+    try:
+        return from_dict(ModelConfig, json.loads((folder / "config.json").read_text(encoding="utf-8")))  # type: ignore[no-any-return]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder}: cannot read the checkpoint: {error}; restore the whole folder") from error
 
 
 def load_part(model: Model, run: str | Path, parts: tuple[str, ...]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -63,9 +63,12 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
         batch: Events in memory, instead of those that `config.data.train` names.
 
     Raises:
-        ValueError: If there are no events, or files differ in the fields that the model reads.
+        ValueError: If there are no events, files differ in the fields that the model reads, or some are to be both
+            trained and validated on.
     """
     c, wanted = config.data, _wanted(config.model, config.data.flatten)
+    if batch is None:
+        _apart(c.train, c.valid)
     options: dict[str, Any] = {"budget": c.budget, "max_rows": c.longest, "max_events": c.most or None}
     train, valid = list(c.train), list(c.valid)
     if batch is None:
@@ -112,6 +115,16 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
 
     source = Source.from_batch(chosen, origin=origin, ahead=AHEAD if far else 0, **mixed)
     return Data(source, once.rewind, held.rewind, len(order))
+
+
+def _apart(train: Sequence[str], valid: Sequence[str]) -> None:
+    """Refuse to validate on files that are trained on."""
+    both = {f.resolve() for f in find_files(train)} & {f.resolve() for f in find_files(valid)} if valid else set()
+    if both:
+        more = f" and {len(both) - 1} more" if len(both) > 1 else ""
+        raise ValueError(
+            f"{min(both)}{more}: among the files to train on and among those to validate on; keep them apart"
+        )
 
 
 def _columns(model: ModelConfig, schema: Schema, flatten: FlattenConfig | None) -> list[str]:

@@ -72,8 +72,14 @@ def execute(
 
         if place.first:
             record("start", recipe=to_dict(config), seed=config.seed, resumed=resume, ranks=place.size, **environment())
-        with measure() as used:
-            model, result = _train(config, folder, resume, place, record, batch)
+        used: dict[str, float | str] = {}
+        try:
+            with measure() as used:
+                model, result = _train(config, folder, resume, place, record, batch)
+        except BaseException:
+            if place.first:  # what was used until here counts, whether or not the run goes on
+                record("pause", **used)
+            raise
         if place.first:
             checkpoint.save(model, folder, card(config, result))
             run.artefact(folder / "weights.safetensors")

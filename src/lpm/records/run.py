@@ -2,8 +2,8 @@
 
 Events, in the order in which they occur: `start` (recipe, seed, versions, hardware, commit), `step` (losses, rates),
 `valid`, `metrics` (values with uncertainties), `histogram` and `curve` (what plots are made of), `artefact` (a file and
-its hash), `end` (energy, duration). A run that is resumed appends a second `start`, on a line of its own even where a
-crash cut the last one short.
+its hash), `end` (energy, duration), `pause` (the same, of a run that was stopped). A run that is resumed appends a
+second `start`, on a line of its own even where a crash cut the last one short.
 """
 
 from __future__ import annotations

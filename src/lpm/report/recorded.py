@@ -46,6 +46,12 @@ class Recorded:
         """The last event of a kind, or an empty one."""
         return self.events[kind][-1] if self.events.get(kind) else {}
 
+    def used(self) -> Event:
+        """Energy, CO2 and seconds of all legs of the run; a sum that nothing was measured of is left out."""
+        legs = [*self.events.get("pause", []), *self.events.get("end", [])]
+        sums = {k: [float(e[k]) for e in legs if e.get(k)] for k in ("energy_kwh", "co2_kg", "seconds")}
+        return {k: sum(values) for k, values in sums.items() if values}
+
     def tables(self) -> dict[str, dict[str, Estimate]]:
         """The last metrics recorded under each name."""
         return {

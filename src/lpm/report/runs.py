@@ -122,7 +122,7 @@ def _generation(page: Page, runs: Sequence[Recorded]) -> None:
 
 
 def _energy(page: Page, runs: Sequence[Recorded]) -> None:
-    measured = [(r.name, end) for r in runs if (end := r.last("end")).get("energy_kwh") or end.get("co2_kg")]
+    measured = [(r.name, used) for r in runs if (used := r.used()).get("energy_kwh") or used.get("co2_kg")]
     if not measured:
         return
     keys = ("energy_kwh", "co2_kg", "seconds")

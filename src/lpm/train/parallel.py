@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,9 +46,11 @@ def world(device: str = "auto") -> Iterator[World]:
         device: `cpu`, `cuda`, or `auto` for CUDA where there is one.
 
     Raises:
-        ValueError: If CUDA is asked for and there is none.
+        ValueError: If CUDA is asked for and there is none, or the device has no known name.
         ConnectionError: If another process went away.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ValueError(f"device {device!r}: expected cpu, cuda or auto")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():

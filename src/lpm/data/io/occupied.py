@@ -1,9 +1,9 @@
 """What lies in a folder of shards before a conversion writes there, and must be neither mixed with it nor lost to it.
 
 Shards are named after their sources. A run that cuts a source otherwise, or that names it otherwise because another of
-the same name came along, would leave the old shards beside the new ones, and events would be there twice; so would those
-of a source that has become shorter since. A source that only has the name of another would replace its shards. All this
-is refused before anything is written.
+the same name came along, would leave the old shards beside the new ones, and events would be there twice; so would
+those of a source that has become shorter since. A source that only has the name of another would replace its shards.
+All this is refused before anything is written.
 """
 
 from __future__ import annotations
