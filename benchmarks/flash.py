@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from record import Cell, Record, Table, mean, options_of, short
+from record import Cell, Record, Table, hash_files, mean, options_of, short
 
 from lpm.data.batch import Batch
 from lpm.data.flash import SPECIES
@@ -35,7 +35,6 @@ from lpm.model.model import Model
 from lpm.recipes.execute import execute
 from lpm.recipes.flash import clusters, tracks
 from lpm.recipes.reconstruct import apply
-from lpm.records.hashing import hash_file
 from lpm.sim.flash import generated, generated_photons, gun, neutrals, photon_gun, reconstruct
 from lpm.sim.flash_production import simulate
 from lpm.tasks.flash import BOUND, comparisons, masses
@@ -58,7 +57,7 @@ def sample(record: Record, path: str | None, process: str, n: int) -> Batch:
         return Batch.cat([simulate(min(2000, n - i), process, seed=2026 + i) for i in range(0, n, 2000)])
     files = find_files(path)
     batch = Batch.cat([b for f in files for b in open_file(f).batches()])
-    what = {"name": short(path), "sha256": hash_file(files[0]), "events": process, "jets": len(batch)}
+    what = {"name": short(path), "sha256": hash_files(files), "events": process, "jets": len(batch)}
     record.data.append(what)
     return batch
 

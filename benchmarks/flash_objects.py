@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from record import Cell, Record, Table, mean, options_of, short
+from record import Cell, Record, Table, hash_files, mean, options_of, short
 
 from lpm.data.batch import Batch
 from lpm.data.io import open_file
@@ -59,7 +59,7 @@ def pairs(record: Record, path: str | None, n: int) -> Batch:
     files = find_files(path)
     batch = Batch.cat([b for f in files for b in open_file(f).batches()])
     record.data.append(
-        {"name": short(path), "sha256": hash_file(files[0]), "events": "generated objects", "jets": len(batch)}
+        {"name": short(path), "sha256": hash_files(files), "events": "generated objects", "jets": len(batch)}
     )
     return batch
 

@@ -37,6 +37,12 @@ KINEMATICS = ("particle.pt", "particle.deta", "particle.dphi")
 Cell = Estimate | str
 
 
+def hash_files(files: Sequence[Path]) -> str:
+    """SHA-256 of a file; of several that of theirs, one behind the other."""
+    hashes = [hash_file(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Table:
     """Title, head and rows; a cell is text or a value with its interval."""
@@ -88,18 +94,16 @@ class Record:
 
         Jets without a particle are left out; or events of another kind, without a row of the collection `of`.
         """
-        parts, hashes = [], []
-        for file in find_files(locate(path)):
-            hashes.append(hash_file(file))
+        parts, files = [], find_files(locate(path))
+        for file in files:
             with open_file(file) as reader:
                 kept = [p for p in paths if p in reader.schema]
                 count = min(len(reader), most or len(reader))
                 parts += [b.select(kept) for b in reader.batches(0, count)]
         batch = Batch.cat(parts)
         batch = batch[batch.collections[of].lengths > 0]
-        whole = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
         kind = {} if of == "particle" else {"events": "events"}
-        self.data.append({"name": short(path), "sha256": whole, "jets": len(batch), **kind})
+        self.data.append({"name": short(path), "sha256": hash_files(files), "jets": len(batch), **kind})
         return batch
 
     def drawn(self, batch: Batch, what: str = "") -> Batch:

@@ -79,7 +79,8 @@ def test_transfer(start: Start) -> None:
 def test_calorimeter_judge(start: Start) -> None:
     judged, speed, made = start("calorimeter_judge")["tables"]
     assert [row[0] for row in judged["rows"]] == ["equal", "1% too much energy", "half of the sway"]
-    assert [row[0] for row in speed["rows"]] == ["features", "separation", "FPD", "KPD"]  # both sides agree
+    rows = ["reading alone", "features", "separation", "separation, plotted", "FPD", "KPD", "FPD and KPD"]
+    assert [row[0] for row in speed["rows"]] == rows  # both sides agree
     assert [row[0] for row in made["rows"]] == ["1-photons", "1-pions", "2", "3"]
 
 

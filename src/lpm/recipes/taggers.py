@@ -67,7 +67,7 @@ def seen(inputs: Inputs = "kinematics") -> ContinuousConfig:
 def plain(
     size: int = 4, data: tuple[str, ...] = SAMPLE, valid: tuple[str, ...] = (), inputs: Inputs = "kinematics"
 ) -> RunConfig:
-    """The ten classes by the plain body, whose particles hear of their pairs (`lpm.model.edges`): the best of all."""
+    """The ten classes by the plain body, whose particles hear of their pairs (`lpm.model.edges`), trained by Muon."""
     run = classes(size, data, valid)
     assert run.model.pairs is not None
     pairs = replace(run.model.pairs, edges=EdgesConfig())
