@@ -43,7 +43,7 @@ lint: $(READY)  ## style, types, import contract, spelling
 docs: $(READY)  ## the documentation, without warnings
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: $(READY)  ## the benchmarks with their default options; see the commands in docs/results.md
+bench: $(READY)  ## the benchmarks, with the options of their records; data as their commands name them
 	$(BIN)/python benchmarks/run.py
 
 clean:  ## all that the other targets made

@@ -1,14 +1,18 @@
 """Run all benchmarks, or those named, and write the pages of results and of speed from their records.
 
-python benchmarks/run.py                      # all, with default options; some ask for files. The records took 17 hours
+python benchmarks/run.py                      # all, with the options of their records, which took 17 hours
 python benchmarks/run.py generation           # one; options after -- go to it: generation -- jets-base -n 2000
 python benchmarks/run.py --page               # only the pages, from the records that are there
+
+Data files that a command names are looked for in the present folder; the head of each script says how they are made. A
+benchmark that fails leaves its record as it is, and the others run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -73,8 +77,7 @@ INTRODUCTION = """# Results
 Every number on this page that is not called published comes from a record in `benchmarks/results`, written by the
 command that stands above its table, or by the parts that are named below it. The record also holds the seeds, hashes of
 the data, machine, versions and commit. Many commands need data files and options; the head of each script says which.
-`make bench` runs all scripts with their default options, which are not always those of the records;
-`python benchmarks/run.py --page` writes this page.
+`make bench` runs them again, as far as their data lie there; `python benchmarks/run.py --page` writes this page.
 
 Intervals hold 68%, but for those over seeds (*mean ± standard error over seeds*, *mean of 3 seeds*): ± is s/√n there,
 which for two or three seeds holds 50 to 58%. Most seeds share one test sample, whose own fluctuation is not in it. What
@@ -155,6 +158,18 @@ def pages(folder: Path) -> dict[str, str]:
     return {name: "\n".join([head, *(section(n, folder) for n in of)]) for name, (head, of) in parts.items()}
 
 
+def options_of_record(name: str, folder: Path) -> list[str]:
+    """The options that made a record, without the place where it was kept; none if there is no record."""
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        return []
+    words = shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])[2:]
+    if "--out" in words:
+        at = words.index("--out")
+        del words[at : at + 2]
+    return words
+
+
 def main() -> int:
     """Run, then write the pages; 1 if a benchmark failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -172,7 +187,8 @@ def main() -> int:
     for name in [] if o.page else o.names or BENCHMARKS:
         print(f"# {name}", flush=True)
         where = [] if o.results == RESULTS else ["--out", str(o.results)]
-        call = [sys.executable, str(HERE / f"{name}.py"), *where, *words[cut + 1 :]]
+        options = words[cut + 1 :] or options_of_record(name, o.results)
+        call = [sys.executable, str(HERE / f"{name}.py"), *options, *where]
         failed += [name] if subprocess.run(call, check=False).returncode else []
     written = pages(o.results)
     for name, text in written.items():

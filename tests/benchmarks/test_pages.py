@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -30,3 +31,14 @@ def test_the_pages_in_the_documentation_are_those_of_the_records(monkeypatch: py
     monkeypatch.syspath_prepend(FOLDER)
     for name, made in runpy.run_path(str(FOLDER / "run.py"))["pages"](FOLDER / "results").items():
         assert (FOLDER.parent / "docs" / f"{name}.md").read_text(encoding="utf-8") == made
+
+
+def test_a_benchmark_is_run_as_its_record_was_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record = {"command": "python benchmarks/sampling.py --threads 1 --out 'my results' --jets 5"}
+    (tmp_path / "sampling.json").write_text(json.dumps(record), encoding="utf-8")
+    monkeypatch.syspath_prepend(FOLDER)
+    run = runpy.run_path(str(FOLDER / "run.py"))
+    assert run["options_of_record"]("sampling", tmp_path) == ["--threads", "1", "--jets", "5"]
+    assert run["options_of_record"]("loader", tmp_path) == []
+    for name in run["BENCHMARKS"]:
+        assert all(isinstance(word, str) for word in run["options_of_record"](name, FOLDER / "results"))
