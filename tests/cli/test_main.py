@@ -40,6 +40,13 @@ def test_verbs_are_frozen() -> None:
     assert [c.callback.__name__ for c in app.registered_commands] == VERBS
 
 
+def test_help_names_every_preset() -> None:
+    shown = lpm("simulate", "--help").stdout
+    words = set(re.findall(r"[a-z-]+", re.sub(r"[│\s]+", " ", shown)))
+    presets = {p.stem for p in (ROOT / "src/lpm/sim/cards/preset").glob("*.toml")}
+    assert presets - words == set()
+
+
 def test_help_does_not_load_torch() -> None:
     code = "import sys\nfrom lpm.cli.main import app\nassert 'torch' not in sys.modules, 'torch'\n"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -67,6 +74,9 @@ def test_every_verb_has_help(verb: str) -> None:
         (["predict", "jets-top", "sample:tops", "x.parquet"], 1, "no such sample"),
         (["evaluate", "jets.fly", "x.parquet"], 1, "unknown task 'jets.fly'"),
         (["generate", "jets-base", "x.parquet", "--device", "tpu"], 1, "device 'tpu': expected cpu, cuda or auto"),
+        (["generate", "jets-base", "x.txt", "-n", "1"], 1, "x.txt: expected a name that ends in .parquet"),
+        (["convert", "sample:jets", "x.root"], 1, "x.root: expected a folder, or a name that ends in .parquet or .h5"),
+        (["simulate", "jets", "x.h5", "-n", "1"], 1, "x.h5: expected a folder, or a name that ends in .parquet"),
     ],
 )
 def test_errors_are_one_line(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ def _showers(model: Model, a: _Asked) -> None:
     from lpm.model.flow_sample import FlowSampleConfig
     from lpm.recipes.showers import incident
 
+    if a.like and a.out.exists() and a.out.samefile(a.like):
+        raise ValueError(f"{a.out}: is the file whose particles are taken; name another file")
     if a.classes or a.codes != PLAIN:
         raise ValueError(
             "showers have no classes and no codes: leave --classes, --temperature, --top-k and --top-p out"
@@ -120,6 +122,8 @@ def _jets(model: Model, a: _Asked) -> None:
     from lpm.data.io.parquet import write_batches
     from lpm.recipes.apply import sample_jets
 
+    if a.out.suffix != ".parquet":
+        raise ValueError(f"{a.out}: expected a name that ends in .parquet")
     if a.like or a.energy or a.geometry:
         raise ValueError("this model makes no showers of particles: leave --like, --energy and --geometry out")
     config, how = _sampling(model, a)

@@ -23,10 +23,10 @@ def simulate(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="For jets: jetclass (if none is named), fine, top-landscape, quark-gluon, jet-origin-higgs, "
-            "jet-origin-z, taus; for events: four-tops, matched; for pid: alice, mismodelled; for flash: forward. Or "
-            "a .toml file like them. For reductions: a family of integrals, by name or as a JSON file. For scrambles: "
-            "spinor, dilog."
+            help="For jets: jetclass (if none is named), fine, sample, top-landscape, top-landscape-wide, quark-gluon, "
+            "jet-origin-higgs, jet-origin-z, taus, taus-mismodelled; for events: four-tops, four-tops-higgs, "
+            "four-tops-phase-space, matched; for pid: alice, mismodelled; for flash: forward. Or a .toml file like "
+            "them. For reductions: a family of integrals, by name or as a JSON file. For scrambles: spinor, dilog."
         ),
     ] = None,
     dataset: Annotated[
@@ -66,6 +66,9 @@ def simulate(
     Raises:
         ValueError: If an option is out of range or unknown, or the output cannot be written.
     """
+    from lpm.data.io.files import file_or_folder
+
+    file_or_folder(out, (".hdf5", ".h5") if task == "calorimeter" else (".parquet",))
     make(
         Asked(
             task=task, out=out, number=number, preset=preset, dataset=dataset, engine=engine, process=process,

@@ -23,7 +23,7 @@ from lpm.data.farm.crew import Alone
 from lpm.data.farm.piece import BESIDE, Note, Watch
 from lpm.data.io.base import OnBad, Reader
 from lpm.data.io.exchange import write_csv, write_hdf5
-from lpm.data.io.files import find_files
+from lpm.data.io.files import file_or_folder, find_files
 from lpm.data.io.formats import FORMATS, open_file
 from lpm.data.io.occupied import Origin, check_folder
 from lpm.data.io.parquet import write_batches
@@ -159,6 +159,7 @@ def _job(
     out = Path(out)
     if out.suffix != ".parquet" and out.is_file():
         raise ValueError(f"{out}: is a file; name a folder, or a file ending in .parquet")
+    file_or_folder(out, SINGLE)
     # What an earlier run wrote into a folder of sources is no source, however either is spelled.
     here = out.resolve()
     files = [f for f in find_files(sources) if (real := f.resolve()) != here and here not in real.parents]

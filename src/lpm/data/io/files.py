@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lpm.data.samples import locate
 
-__all__ = ["find_files"]
+__all__ = ["file_or_folder", "find_files"]
 
 
 def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -46,6 +46,34 @@ def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
         for hit in hits:
             found.setdefault(hit.resolve(), hit)
     return list(found.values())
+
+
+_KNOWN = frozenset(
+    {".arrow", ".csv", ".feather", ".h5", ".hdf5", ".json", ".npz", ".parq", ".parquet", ".pq", ".root", ".txt"}
+)
+"""Endings that are meant as those of a file."""
+
+
+def file_or_folder(out: str | Path, endings: Sequence[str]) -> None:
+    """Refuse an output that is named as a file of a kind that is not written; other names are those of folders.
+
+    Args:
+        out: The name.
+        endings: Of files that are written.
+
+    Raises:
+        ValueError: If it ends as a file of another kind.
+
+    Example:
+        >>> file_or_folder("shards/run.3", [".parquet"])
+        >>> file_or_folder("jets.root", [".parquet"])
+        Traceback (most recent call last):
+        ...
+        ValueError: jets.root: expected a folder, or a name that ends in .parquet
+    """
+    path = Path(out)
+    if path.suffix in _KNOWN and path.suffix not in endings and not path.is_dir():
+        raise ValueError(f"{path}: expected a folder, or a name that ends in {' or '.join(endings)}")
 
 
 _BESIDE = frozenset({".json", ".jsonl", ".log", ".md", ".part", ".tar", ".tmp", ".toml", ".txt", ".yaml", ".yml"})
