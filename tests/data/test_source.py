@@ -171,6 +171,8 @@ def test_what_makes_no_sense_is_refused(shards, tmp_path):
             Source(shards, **{"budget": 10, "seed": 0, **option})
     with pytest.raises(ValueError, match="no event of the source passes"):
         list(Source(shards, budget=10, seed=0, where=lambda b: torch.zeros(len(b), dtype=torch.bool)))
+    with pytest.raises(ValueError, match="2 events cannot be dealt out to 3 workers"):
+        list(Source.from_batch(jets(2), budget=10, seed=0, rank=0, world=3, epochs=1))
     with pytest.raises(ValueError, match="no events"):
         Source.from_batch(jets(0), budget=10, seed=0)
     other = jets(4).select(["particle", "jet.pt"])

@@ -256,7 +256,10 @@ class Source:
                 some = True
                 yield cut.whole[cut.rows], (epoch, cut.block, cut.after, 0)
             if not some:
-                raise ValueError("no event of the source passes `where` in this share; loosen it or use fewer workers")
+                why = "no event of the source passes `where` in this share; loosen it or use fewer workers"
+                if self.events < o.shares:
+                    why = f"{self.events:,} events cannot be dealt out to {o.shares:,} workers; use fewer"
+                raise ValueError(why)
             epoch, block, event = epoch + 1, 0, 0
 
     def _pending(self, rest: Mapping[str, Any]) -> Iterator[_Cut]:
