@@ -90,7 +90,7 @@ def test_what_is_submitted_is_written_and_handed_to_slurm(tmp_path: Path, monkey
     code, _ = lpm("train", "jets.top", "--out", run, "--launch", "slurm", "--gpus", "2", "--seed", "3", "--data", "a b")
     assert code == 5
     text = (run / "job.sbatch.seen").read_text()
-    assert f"train jets.top --data 'a b' --size 4 --seed 3 --quiet --out {run}" in text
+    assert f"train jets.top --data 'a b' --seed 3 --quiet --out {run}" in text
     assert "--nproc-per-node=2" in text
 
 

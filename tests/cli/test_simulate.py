@@ -105,6 +105,14 @@ def test_a_number_is_required() -> None:
     assert run("jets", "x")[0] == 2
 
 
+@pytest.mark.parametrize(("out", "folder"), [("x", "x"), ("x.parquet", "x.parquet.parts")])
+def test_a_dry_run_shows_the_folder_that_would_be_used(out: str, folder: str, tmp_path: Path) -> None:
+    pytest.importorskip("dask_jobqueue", reason="needs the cluster extra")
+    pytest.importorskip("pythia8mc", reason="needs the sim extra")
+    _, said, _ = run("jets", str(tmp_path / out), "-n", "4", "--on", "slurm", "--dry-run")
+    assert f"#SBATCH -o {tmp_path / folder}/.farm/worker-%j.log\n" in said
+
+
 def test_the_documentation_shows_what_a_cluster_would_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("dask_jobqueue", reason="needs the cluster extra")
     page = (Path(__file__).parents[2] / "docs" / "launch.md").read_text(encoding="utf-8")

@@ -153,3 +153,7 @@ def test_a_learned_reduction(tmp_path: Path) -> None:
         assert found["terms"] == exact
         assert bool(found["known"]) == bool(known)
         assert bool(found["lowered"]) != bool(known)
+        assert found["certified"] == (not known)
+        assert bool(found["trusted"]) == bool(known)
+    said = lpm(*words[:-1], "--method", "learned", "--memo", str(tmp_path / "memo")).stdout
+    assert "not certified:" in said

@@ -73,6 +73,18 @@ def test_an_htcondor_job_is_well_formed(tmp_path: Path) -> None:
     assert made["executable"] == "/bin/sh"
 
 
+@pytest.mark.parametrize("on", ["slurm", "htcondor"])
+def test_spaces_in_folders_are_refused_before_anything_is_made(on: str, tmp_path: Path) -> None:
+    folder = tmp_path / "my jets" / ".farm"
+    with pytest.raises(ValueError, match=rf"--on {on}: .*/my jets/\.farm: jobs need a place without spaces"):
+        job_script(Farm(on=on), folder)
+    with pytest.raises(ValueError, match="without spaces"), open_crew(Farm(on=on), folder):
+        pass
+    with pytest.raises(ValueError, match="/my python: jobs need"):
+        job_script(Farm(on=on, python="/my python"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_other_places_have_no_job(tmp_path: Path) -> None:
     assert job_script(Farm(workers=4), tmp_path) == ""
 

@@ -168,6 +168,26 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("error", "said"), [(TimeoutError(), "TimeoutError"), (OSError("late\nvery"), "late")])
+def test_an_error_without_a_number_is_one_line(error: OSError, said: str, tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match=rf"a\.txt: cannot write: {said}; free some space"),
+        atomic_file(tmp_path / "a.txt"),
+    ):
+        raise error
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
+    target, link = tmp_path / "disk" / "a.txt", tmp_path / "a.txt"
+    link.symlink_to(Path("disk") / "a.txt")
+    for text in ("new", "newer"):  # it may lead to what is not there yet
+        with atomic_file(link) as part:
+            part.write_text(text)
+        assert link.is_symlink()
+        assert target.read_text() == text
+    assert list(target.parent.iterdir()) == [target]
+
+
 def test_unwritable_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot write"), atomic_file(tmp_path / "file" / "a.txt"):

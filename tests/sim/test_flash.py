@@ -12,6 +12,7 @@ from lpm.data.check import bad_events
 from lpm.data.flash import NEUTRALS, OUTCOMES, SPECIES, TRACKS
 from lpm.data.io import open_file
 from lpm.physics.energyloss import MASS
+from lpm.sim import flash_production
 from lpm.sim.flash import CELLS, generated, gun, neutrals, particles_of, photon_gun, reconstruct
 from lpm.sim.flash_card import read_flash_card
 from lpm.sim.flash_production import produce_flash, simulate
@@ -173,6 +174,21 @@ def test_a_sample_is_completed_and_refused(tmp_path: Path) -> None:
         assert torch.equal(*(next(iter(r.batches())).collections["track"].values for r in (one, two)))
     with pytest.raises(ValueError, match="exists already"):
         produce_flash(40, tmp_path / "b.parquet")
+
+
+def test_a_shard_that_was_cut_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flash_production, "CHUNK", 10)
+    monkeypatch.setattr(flash_production, "_SHARD", 2)
+    told: list[int] = []
+    produce_flash(45, tmp_path, seed=3, done=told.append)
+    assert told == [10, 10, 10, 10, 5]
+    parts = sorted(tmp_path.glob("*.parquet"))
+    whole = [p.read_bytes() for p in parts]
+    parts[1].write_bytes(whole[1][:100])
+    told.clear()
+    produce_flash(45, tmp_path, seed=3, resume=True, done=told.append)
+    assert [p.read_bytes() for p in parts] == whole
+    assert told == [20, 10, 10, 5]
 
 
 def test_decays_have_the_mass_of_their_mother() -> None:

@@ -115,8 +115,12 @@ def test_examples_depend_on_the_seed_only(domain: str, tmp_path: Path) -> None:
     torch.testing.assert_close(a.field("action.present").values, b.field("action.present").values)
     right = a.field("action.taken").sum()
     assert bool((right >= 1).all())
-    with pytest.raises(ValueError, match="holds shards already; add --resume"):
+    with pytest.raises(ValueError, match="holds a sample already; add --resume"):
         write_shards(request, tmp_path / "sums", draw, CHUNK)
+    for other in (ScrambleRequest(n=4, domain=domain, seed=4), ScrambleRequest(n=5, domain=domain, seed=3)):
+        with pytest.raises(ValueError, match="was made with another request"):
+            write_shards(other, tmp_path / "sums", draw, CHUNK, resume=True)
+    assert write_shards(request, tmp_path / "sums", draw, CHUNK, resume=True) == states
     with pytest.raises(ValueError, match="unknown domain 'ibp'; there are: spinor, dilog"):
         ScrambleRequest(n=5, domain="ibp")
 

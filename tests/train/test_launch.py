@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from lpm.train.launch import LAUNCHERS, Job, LaunchConfig, Plan, carry_out
+from lpm.train.launch.htcondor import script as condor_script
 from lpm.train.launch.ranks import what_failed
+from lpm.train.launch.slurm import script as slurm_script
 
 WORDS = ("-m", "lpm.cli", "train", "jets.top", "--out", "/runs/top")
 JOB = Job(Path("/runs/top"), WORDS)
@@ -132,6 +134,17 @@ def test_slurm_asks_for_nothing_that_was_not_asked_for() -> None:
     assert f"training=(srun --kill-on-bad-exit=1 --cpus-per-task=1 {TRAIN})" in text
 
 
+def test_slurm_takes_paths_with_anything_in_them() -> None:
+    job = Job(Path("/runs/my @head run"), ("-m", "lpm.cli", "train", "--data", "/me@head/@id.parquet"))
+    config = LaunchConfig(kind="slurm", nodes=2, python="/me@id/@head/python")
+    text = slurm_script(job, config)
+    assert "#SBATCH --job-name=my__head_run\n" in text
+    assert " /me@id/@head/python -m lpm.train.launch.ranks --nnodes=2 " in text
+    assert '--rdzv-id="$SLURM_JOB_ID-' in text
+    assert '--rdzv-endpoint="$(scontrol show' in text
+    assert "--data /me@head/@id.parquet)" in text
+
+
 def test_htcondor_to_the_letter() -> None:
     made = plan(kind="htcondor", gpus=2, memory="16G", time="02:00:00", partition="workday", account="atlas")
     assert made.files == {Path("/runs/top/job.sh"): CONDOR_SH, Path("/runs/top/job.sub"): CONDOR_SUB}
@@ -179,9 +192,7 @@ def test_a_vacated_job_of_htcondor_resumes_and_another_job_does_not(tmp_path: Pa
     folder.mkdir()
     say = folder / "said"
     program = f"import sys; open({str(say)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n'); sys.exit(130)"
-    from lpm.train.launch.htcondor import script
-
-    text = script(Job(folder, ("-c", program, "train")), LaunchConfig(time="01:00:00", python=sys.executable))
+    text = condor_script(Job(folder, ("-c", program, "train")), LaunchConfig(time="01:00:00", python=sys.executable))
     (folder / "recipe.json").write_text("{}")
     for number in (7, 7, 8):
         done = subprocess.run(["bash", "-c", text, "job.sh", str(number)], check=False)
@@ -201,6 +212,34 @@ def test_a_plan_is_written_and_run_until_something_fails(tmp_path: Path) -> None
     assert mark.exists()
     with pytest.raises(ValueError, match="no-such-program: no such program here"):
         carry_out(Plan((("no-such-program",),)))
+
+
+def test_a_submission_that_failed_halfway_is_completed_and_nothing_submitted_twice(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folders, said = [tmp_path / f"lr={i}" for i in range(3)], tmp_path / "said"
+    full = tmp_path / "full"
+    full.touch()
+    program = f"""if True:
+        import pathlib, sys
+        if sys.argv[1] == "1" and pathlib.Path({str(full)!r}).exists(): sys.exit(5)
+        print(sys.argv[1], file=open({str(said)!r}, "a"))"""
+    sweep = Plan(
+        tuple((sys.executable, "-c", program, str(i)) for i in range(3)),
+        {folder / "job.sbatch": "#!/bin/bash\n" for folder in folders},
+        tuple(folders),
+    )
+    assert carry_out(sweep) == 5
+    assert carry_out(sweep) == 5
+    assert said.read_text().split() == ["0"]
+    note = folders[0] / ".submitted"
+    assert f"{folders[0]}: was submitted before; delete {note} to submit it again\n" in capfd.readouterr().err
+    full.unlink()
+    assert carry_out(sweep) == 0
+    assert said.read_text().split() == ["0", "1", "2"]
+    assert not list(tmp_path.glob("*/.submitted"))
+    assert carry_out(sweep) == 0  # asked for once more, all of it
+    assert len(said.read_text().split()) == 6
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

@@ -38,9 +38,10 @@ NAMED = 10
 def show(plan: Plan, farm: Farm, out: Path, as_json: bool) -> None:
     """Print what would be made, and by which jobs."""
     from lpm.data.farm import job_script
+    from lpm.data.farm.claim import folder_of
     from lpm.data.farm.piece import BESIDE
 
-    script = job_script(farm, (out / BESIDE).absolute())
+    script = job_script(farm, (folder_of(out) / BESIDE).absolute())
     if as_json:
         typer.echo(json.dumps({**plan.to_json(), "on": farm.on, "workers": farm.workers, "script": script}))
         return

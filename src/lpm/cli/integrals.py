@@ -126,19 +126,29 @@ def _learned(
 
         values = {i: residue(c, how.prime) for i, c in terms.items()}
         found = reduce(work, values, workers=how.workers, memo=memo, tell=tell)
-    told = {"lowered": len(memo.known) - before, "known": before, "peak_mb": round(peak / 2**20)}
+    told = {
+        "lowered": len(memo.known) - before,
+        "known": before,
+        "trusted": len(memo.trusted),
+        "peak_mb": round(peak / 2**20),
+    }
     return found, told
 
 
 def _print_learned(found: dict[Index, int], told: dict[str, Any], family: Family, prime: int, form: Form) -> None:
+    # What was read from a memo, nobody has added up again.
     if form.json:
-        content = {"terms": _keyed(found), "certified": True, "method": "learned", "prime": prime}
+        content = {"terms": _keyed(found), "certified": not told["trusted"], "method": "learned", "prime": prime}
         typer.echo(json.dumps({**content, "family": family.name, **told}))
         return
     typer.echo(_sum(found, form.latex))
+    if told["trusted"]:
+        said = f"not certified: {told['trusted']:,} taken from the --memo as they stand; without it all are checked"
+    else:
+        said = "certified: identities add up to each"
     typer.echo(
-        f"modulo {prime}; {told['lowered']:,} integrals lowered, {told['known']:,} known before; certified: identities "
-        f"add up to each; at most {told['peak_mb']:,} MiB in a process"
+        f"modulo {prime}; {told['lowered']:,} integrals lowered, {told['known']:,} known before; {said}; at most "
+        f"{told['peak_mb']:,} MiB in a process"
     )
 
 

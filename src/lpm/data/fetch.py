@@ -1,24 +1,29 @@
 """Download public data sets: continued where it stopped, checked, from the first mirror that answers.
 
 pooch keeps the checksums; the transfer itself asks for the missing bytes only (HTTP Range), since the files are tens of
-gigabytes and connections break.
+gigabytes and connections break. What the server said of the file lies beside the part that is here (`.part.json`): a
+file without a published checksum is continued only while it is the same one (RFC 9110, If-Range).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import json
+import re
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lpm.data.catalog import CATALOG, DataSet, RemoteFile
-from lpm.records.files import atomic_file
+from lpm.records.files import atomic_file, locked
 
 __all__ = ["fetch", "find"]
 
@@ -70,7 +75,8 @@ def fetch(
         The files, or the folders into which archives were unpacked.
 
     Raises:
-        ValueError: If no file has such a name, no mirror delivers it whole, or the folder cannot be written.
+        ValueError: If no file has such a name, no mirror delivers it whole, the folder cannot be written, or another
+            process writes to it.
     """
     files = [f for f in entry.files if not only or any(part in f.name for part in only)]
     if not files:
@@ -81,10 +87,28 @@ def fetch(
     except OSError as error:
         raise ValueError(f"{folder}: cannot be made: {error.strerror}; choose another place") from error
     found = []
-    for f in files:
-        path = _fetch_one(f, folder, progress or (lambda name, done, of: None))
-        found.append(_unpacked(path) if unpack and tarfile.is_tarfile(path) else path)
+    with ExitStack() as stack:
+        alone = False
+        for f in files:
+            # A folder that is complete may be one that cannot be written to.
+            if not alone and not _complete(f, folder, unpack):
+                stack.enter_context(locked(folder))
+                alone = True
+            path = _fetch_one(f, folder, progress or (lambda name, done, of: None)) if alone else folder / f.name
+            found.append(_unpacked(path) if unpack and tarfile.is_tarfile(path) else path)
     return found
+
+
+def _complete(file: RemoteFile, folder: Path, unpack: bool) -> bool:
+    """Whether a file is here, whole and, if it is an archive, unpacked."""
+    path, known = folder / file.name, file.checksum or _recorded(folder).get(file.name)
+    if known is None or not path.is_file():
+        return False
+    if unpack and tarfile.is_tarfile(path) and not path.with_suffix("").is_dir():
+        return False
+    name, _, digest = known.rpartition(":")
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, name or "sha256").hexdigest() == digest
 
 
 def _names(entry: DataSet) -> str:
@@ -97,17 +121,18 @@ def _fetch_one(file: RemoteFile, folder: Path, progress: Progress) -> Path:
 
     pooch.get_logger().setLevel("ERROR")  # what it would tell is told by the caller
     known = file.checksum or _recorded(folder).get(file.name)
-    failures = []
+    failures, part = [], folder / f"{file.name}.part"
     for url in file.urls:
 
         def download(url: str, output: str, _: Any) -> None:
-            _download(url, folder / f"{file.name}.part", file.name, progress)
-            shutil.move(folder / f"{file.name}.part", output)
+            _download(url, part, file.name, known is not None, progress)
+            shutil.move(part, output)
+            _Origin.place(part).unlink(missing_ok=True)
 
         try:
             path = Path(pooch.retrieve(url, known, fname=file.name, path=folder, downloader=download))
-        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-            failures.append(f"{url}: {getattr(error, 'reason', error)}")
+        except (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException) as error:
+            failures.append(f"{url}: {_said(error)}")
         except OSError as error:
             raise ValueError(
                 f"{folder / file.name}: cannot write: {error.strerror or error}; free some space"
@@ -119,31 +144,130 @@ def _fetch_one(file: RemoteFile, folder: Path, progress: Progress) -> Path:
             if known is None:
                 _record(folder, file.name, f"sha256:{_sha256(path)}")
             return path
-    raise ValueError(f"{file.name}: no mirror delivered it: {'; '.join(failures)}; try again later, it will continue")
+    then = ", it will continue" if _continues(part, known is not None) else ""
+    raise ValueError(f"{file.name}: no mirror delivered it: {'; '.join(failures)}; try again later{then}")
 
 
-def _download(url: str, part: Path, name: str, progress: Progress) -> None:
-    """Append the missing bytes of `url` to `part`."""
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+def _said(error: Exception) -> str:
+    """What an error of the network says, in one line."""
+    return " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Of which file a part is the beginning.
+
+    Args:
+        url: Where it came from.
+        version: What its server calls this version of the file: a tag or a date that If-Range takes; empty for none.
+        total: Its bytes; 0 if not known.
+    """
+
+    url: str = ""
+    version: str = ""
+    total: int = 0
+
+    @staticmethod
+    def place(part: Path) -> Path:
+        """Where it is kept."""
+        return part.with_name(f"{part.name}.json")
+
+    @classmethod
+    def of(cls, part: Path) -> _Origin:
+        """What was kept beside a part; all empty if nothing was, or nothing that can be read."""
+        try:
+            found = json.loads(cls.place(part).read_text(encoding="utf-8"))
+            return cls(str(found["url"]), str(found["version"]), int(found["total"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()
+
+    def keep(self, part: Path) -> None:
+        """Keep it beside a part."""
+        with atomic_file(self.place(part)) as file:
+            file.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+def _continues(part: Path, checked: bool) -> bool:
+    """Whether the next call goes on with a part: if a checksum will tell, or its server whether it is the same file."""
+    return part.is_file() and part.stat().st_size > 0 and (checked or _Origin.of(part).version != "")
+
+
+def _download(url: str, part: Path, name: str, checked: bool, progress: Progress) -> None:
+    """Append the missing bytes of `url` to `part`.
+
+    Args:
+        url: Where the file lies.
+        part: What is here of it.
+        name: Its name.
+        checked: Whether a checksum will tell a wrong beginning.
+        progress: Told how far things are.
+    """
+    origin = _Origin.of(part)
+    have = part.stat().st_size if _continues(part, checked) and (checked or origin.url == url) else 0
+    response = None
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+        response = _answer(url, name, have, origin if origin.url == url else _Origin(), checked)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416 and have:  # nothing is missing, or the part is of another file: the checksum will tell
+        if error.code != 416 or not have:
+            raise
+        if checked:  # nothing is missing, or the part is of another file: the checksum will tell
             return
-        raise
+    if response is None:
+        response = _answer(url, name, 0, _Origin(), checked)
+    assert response is not None, "an answer from the beginning continues nothing"
     with response:
         if response.status != 206:
-            have = 0  # this server cannot continue: from the beginning
-        total = have + int(response.headers.get("Content-Length") or 0)
-        with part.open("ab" if have else "wb") as out:
-            while block := response.read(_BLOCK):
-                out.write(block)
-                have += len(block)
-                progress(name, have, total)
-    if have < total:
+            have = 0  # this server cannot continue, or the file is another one: from the beginning
+        length, of = (
+            response.headers.get("Content-Length"),
+            response.headers.get("Content-Range", "").rpartition("/")[2],
+        )
+        total = int(of) if have and of.isdigit() else have + int(length) if length else 0
+        tag = response.headers.get("ETag", "")
+        # A weak tag promises no equal bytes.
+        version = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+        _Origin(url, version, total).keep(part)
+        have = _append(response, part, have, total, name, progress)
+    if total and have != total:
         raise urllib.error.URLError(f"connection lost after {have} of {total} bytes")
+
+
+def _answer(url: str, name: str, start: int, origin: _Origin, checked: bool) -> Any:
+    """What a server answers, from byte `start` on if it can; None if that does not continue what is here.
+
+    Raises:
+        URLError: If it does not answer, or with a page instead of the file.
+    """
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    if start and not checked:
+        headers["If-Range"] = origin.version
+    response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
+    if response.headers.get_content_type() == "text/html" and not name.endswith((".html", ".htm")):
+        response.close()
+        raise urllib.error.URLError("answers with a web page instead of the file")
+    if response.status == 206:
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        totals = ("*", str(origin.total)) if origin.total else (found and found[2],)
+        if not found or int(found[1]) != start or found[2] not in totals:
+            response.close()
+            return None
+    return response
+
+
+def _append(response: Any, part: Path, have: int, total: int, name: str, progress: Progress) -> int:
+    """Write what comes behind the first `have` bytes of a part; how many it then has."""
+    with part.open("ab" if have else "wb") as out:
+        while True:
+            try:
+                block = response.read(_BLOCK)
+            except (OSError, http.client.HTTPException) as error:  # not of this disk
+                raise urllib.error.URLError(f"connection lost after {have} bytes: {_said(error)}") from error
+            if not block:
+                return have
+            out.write(block)
+            have += len(block)
+            progress(name, have, total)
 
 
 def _recorded(folder: Path) -> dict[str, str]:

@@ -17,7 +17,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path` that takes its place once the block ends well.
 
     The bytes reach the disk before the name changes, so a reader finds the old file or the new one, never a part of
-    one. If the block raises, the temporary file is removed and `path` is as it was.
+    one. If the block raises, the temporary file is removed and `path` is as it was. Of a symbolic link, the file to
+    which it leads is written, and the link stays.
 
     Args:
         path: File to write; missing folders are made.
@@ -37,19 +38,21 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         ('whole', 1)
     """
     path = Path(path)
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
     # Not the process number alone: machines that share a disk may use the same.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary
         temporary.chmod(mode)  # some writers make files that only their owner may read
         _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
+        temporary.replace(target)
+        _sync(target.parent)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+        said = os.strerror(error.errno) if error.errno else str(error)
+        why = next(iter(said.splitlines()), type(error).__name__)
         raise ValueError(f"{path}: cannot write: {why}; free some space or choose another place") from error
     finally:
         with contextlib.suppress(OSError):

@@ -1,7 +1,8 @@
 """Making a sample of particles and what a spectrometer reconstructs of them: chunks with seeds of their own, in shards.
 
 A chunk depends on the card, the process, the seed and its number only, so that a sample is the same whether or not it
-was interrupted; collisions of Pythia are generated anew for each chunk.
+was interrupted; collisions of Pythia are generated anew for each chunk. A finished shard is proven by a marker (see
+`lpm.data.farm`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpm.data.batch import Batch
+from lpm.data.farm import Piece
+from lpm.data.farm.piece import Note, Watch
 from lpm.data.flash import NEUTRALS, TRACKS
 from lpm.data.io.parquet import write_batches
+from lpm.data.schema import Schema
+from lpm.records.hashing import hash_json
 from lpm.sim.decays import PROCESSES, decays
 from lpm.sim.flash import gun, neutrals, photon_gun, reconstruct
 from lpm.sim.flash_card import FlashCard, read_flash_card
 from lpm.sim.flight import Generated
-from lpm.sim.track_production import claim
+from lpm.sim.production import versions
+from lpm.sim.track_production import complete
 
 __all__ = ["CHUNK", "MADE", "produce_flash", "simulate"]
 
@@ -87,7 +94,7 @@ def produce_flash(
         process: Name out of `MADE`.
         card: Name or path of a card.
         seed: Any whole number from 0.
-        resume: Keep the shards that are there from the same request.
+        resume: Keep the shards that are there, whole and from the same request.
         command: The command line, for the record.
         done: Called with the number of events of each chunk.
 
@@ -95,7 +102,8 @@ def produce_flash(
         The manifest, as written to `simulation.json` or into the file.
 
     Raises:
-        ValueError: If a number is out of range, there is no such process or card, or `out` holds something else.
+        ValueError: If a number is out of range, there is no such process or card, or `out` holds something else;
+            `Unfinished` if a shard cannot be made.
     """
     if n < 1 or seed < 0:
         raise ValueError(f"expected at least 1 particle and a seed from 0, got {n} and {seed}")
@@ -103,24 +111,50 @@ def produce_flash(
         raise ValueError(f"process {process!r}: expected one of {', '.join(MADE)}")
     out, read = Path(out), read_flash_card(card)
     request = {"n": n, "process": process, "card": asdict(read), "seed": seed}
-    manifest = {"simulation": "lpm, forward spectrometer; not Geant4", "request": request, "command": command}
-    schema = NEUTRALS if process == "photons" else TRACKS
-    chunks = -(-n // CHUNK)
+    manifest = {
+        "simulation": "lpm, forward spectrometer; not Geant4",
+        "request": request,
+        "command": command,
+        "versions": versions("lpm", "numpy", "torch", *(("pythia8mc",) if process in PROCESSES else ())),
+    }
     if out.suffix == ".parquet":
         if out.exists():
             raise ValueError(f"{out}: exists already; remove it or choose another name")
-        made = _chunks(range(chunks), n, process, read, seed, done)
-        write_batches(out, made, schema=schema, provenance=manifest)
+        made = _chunks(range(-(-n // CHUNK)), n, process, read, seed, done)
+        write_batches(out, made, schema=_schema(process), provenance=manifest)
         return manifest
-    claim(out, manifest, resume)
-    for shard in range(-(-chunks // _SHARD)):
-        path, part = out / f"part-{shard:05d}.parquet", range(shard * _SHARD, min((shard + 1) * _SHARD, chunks))
-        if path.exists():
-            done(sum(min(CHUNK, n - c * CHUNK) for c in part))
-            continue
-        made = _chunks(part, n, process, read, seed, done)
-        write_batches(path, made, schema=schema, provenance={**manifest, "shard": shard})
+    complete(_pieces(n, process, read, seed, out, manifest), out, manifest, resume, done)
     return manifest
+
+
+def _schema(process: str) -> Schema:
+    return NEUTRALS if process == "photons" else TRACKS
+
+
+def _pieces(
+    n: int, process: str, card: FlashCard, seed: int, folder: Path, manifest: dict[str, Any]
+) -> Iterator[Piece]:
+    chunks, settled = -(-n // CHUNK), {name: manifest[name] for name in ("request", "versions")}
+    for shard in range(-(-chunks // _SHARD)):
+        part = range(shard * _SHARD, min((shard + 1) * _SHARD, chunks))
+        work = partial(_write_shard, part, n, process, card, seed, {**manifest, "shard": shard})
+        key = hash_json({**settled, "chunks": [part.start, part.stop], "size": CHUNK})
+        yield Piece(f"shard {shard}", folder.absolute() / f"part-{shard:05d}.parquet", key, work)
+
+
+def _write_shard(
+    part: range, n: int, process: str, card: FlashCard, seed: int, origin: dict[str, Any], path: Path, watch: Watch
+) -> Note:
+    total = 0
+
+    def done(made: int) -> None:
+        nonlocal total
+        total += made
+        watch(total)
+
+    chunks = _chunks(part, n, process, card, seed, done)
+    write_batches(path, chunks, schema=_schema(process), provenance=origin)
+    return {"made": total}
 
 
 def _chunks(

@@ -8,7 +8,6 @@ again with `resume`.
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,18 +19,15 @@ from typing import Any
 
 from lpm.data.batch import Batch
 from lpm.data.farm import Crew, Failure, Farm, Piece, Plan, Unfinished, look, make, open_crew
-from lpm.data.farm.piece import BESIDE, Note, Watch
+from lpm.data.farm.claim import MANIFEST, check, claimed, folder_of
+from lpm.data.farm.piece import Note, Watch
 from lpm.data.io.parquet import ShardReader, write_batches
-from lpm.records.files import atomic_file, locked
 from lpm.records.hashing import hash_json
 from lpm.sim.card_files import digest, read_preset
 from lpm.sim.chunk import Request, simulate_chunk
 from lpm.sim.sherpa import PACKAGE, integrated, ready
 
-__all__ = ["MANIFEST", "plan", "produce"]
-
-MANIFEST = "simulation.json"
-"""Name of the file that says how the shards beside it were made."""
+__all__ = ["MANIFEST", "plan", "produce", "versions"]
 
 HOPELESS = 3
 """Chunks that fail before any is made after which the rest is not tried: they would fail alike."""
@@ -68,16 +64,10 @@ def produce(
             are made, or at once if the first ones all fail.
     """
     out, farm = Path(out), farm or Farm(workers=workers)
-    folder = _folder(out)
+    folder = folder_of(out)
     manifest = _manifest(request, command)
-    _check(out, folder, manifest, resume)
-    beside = folder.absolute() / BESIDE
-    try:
-        beside.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{folder}: cannot write: {error.strerror}; choose another place") from error
-    with locked(beside):
-        _note(folder, manifest)
+    _check_file(out, folder)
+    with claimed(folder, manifest, resume) as beside:
         _integrate(request, tell)
         pieces = list(_pieces(request, folder, manifest))
         crowd = min(farm.workers, len(pieces))
@@ -107,13 +97,10 @@ def plan(request: Request, out: str | Path, *, resume: bool = False) -> Plan:
         ValueError: If `out` holds something else.
     """
     out = Path(out)
-    folder, manifest = _folder(out), _manifest(request, "")
-    _check(out, folder, manifest, resume)
+    folder, manifest = folder_of(out), _manifest(request, "")
+    _check_file(out, folder)
+    check(folder, manifest, resume)
     return look(_pieces(request, folder, manifest))
-
-
-def _folder(out: Path) -> Path:
-    return out.with_name(f"{out.name}.parts") if out.suffix == ".parquet" else out
 
 
 def _pieces(request: Request, folder: Path, manifest: dict[str, Any]) -> Iterator[Piece]:
@@ -165,49 +152,26 @@ def _manifest(request: Request, command: str) -> dict[str, Any]:
         "command": command,
         "cards": cards,
         "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in ("lpm", "pythia8mc", "fastjet", "numpy", "torch")}
+        | versions("lpm", "pythia8mc", "fastjet", "numpy", "torch")
         | ({package: sherpa} if preset.generator == "sherpa" else {}),
     }
 
 
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "absent"
+def versions(*packages: str) -> dict[str, str]:
+    """{package: its version, or `absent`}."""
+
+    def found(name: str) -> str:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return "absent"
+
+    return {name: found(name) for name in packages}
 
 
-def _check(out: Path, folder: Path, manifest: dict[str, Any], resume: bool) -> None:
-    """See that the place is free, or holds a part of the same sample."""
+def _check_file(out: Path, folder: Path) -> None:
     if out != folder and out.exists():
         raise ValueError(f"{out}: exists already; remove it or choose another name")
-    try:
-        inside = [p for p in folder.iterdir() if p.name != BESIDE and not p.name.endswith(".tmp")]
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ValueError(f"{folder}: cannot write: {error.strerror}; choose another place") from error
-    note = folder / MANIFEST
-    # JSON knows no tuples: compare what would be read back.
-    wanted = json.loads(json.dumps(manifest))
-    if note.exists():
-        old = json.loads(note.read_text(encoding="utf-8"))
-        if not resume:
-            raise ValueError(f"{folder}: holds a sample already; add --resume to complete it, or choose another place")
-        if any(old.get(k) != wanted[k] for k in ("request", "cards")):
-            raise ValueError(
-                f"{folder}: was made with another request or other cards (see {MANIFEST}); choose another place"
-            )
-    elif inside:
-        raise ValueError(f"{folder}: is not empty and holds no {MANIFEST}; choose another place")
-
-
-def _note(folder: Path, manifest: dict[str, Any]) -> None:
-    """Clear away what an interrupted call left half done; write the manifest."""
-    for rest in folder.glob(".part-*.tmp"):
-        rest.unlink(missing_ok=True)
-    with atomic_file(folder / MANIFEST) as part:
-        part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_chunk(request: Request, chunk: int, said: dict[str, Any], path: Path, watch: Watch) -> Note:

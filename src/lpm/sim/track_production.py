@@ -1,26 +1,30 @@
 """Making a sample of identified tracks: chunks with seeds of their own, as files that appear whole or not at all.
 
 A chunk depends on the card, the seed and its number only, so that a sample is the same whether or not it was
-interrupted. Half a million tracks take a second, which is why there are no workers.
+interrupted. What was made is proven by a marker (see `lpm.data.farm`). Half a million tracks take a second, which is
+why there are no workers.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lpm.data.batch import Batch
+from lpm.data.farm import Failure, Farm, Piece, Unfinished, make, open_crew
+from lpm.data.farm.claim import claimed
+from lpm.data.farm.piece import Note, Watch
 from lpm.data.io.parquet import write_batches
-from lpm.records.files import atomic_file
+from lpm.records.hashing import hash_json
 from lpm.sim.pid import SCHEMA, simulate
-from lpm.sim.production import MANIFEST
-from lpm.sim.track_card import read_track_card
+from lpm.sim.production import versions
+from lpm.sim.track_card import TrackCard, read_track_card
 
-__all__ = ["CHUNK", "claim", "produce_tracks"]
+__all__ = ["CHUNK", "complete", "produce_tracks"]
 
 CHUNK = 50_000
 """Tracks of one chunk, and of one shard."""
@@ -43,7 +47,7 @@ def produce_tracks(
         out: A folder for one shard a chunk, or a name ending in `.parquet` for one file.
         card: Name or path of a card.
         seed: Any whole number from 0.
-        resume: Keep the shards that are there from the same request.
+        resume: Keep the shards that are there, whole and from the same request.
         command: The command line, for the record.
         done: Called with the number of tracks of each chunk.
 
@@ -51,30 +55,74 @@ def produce_tracks(
         The manifest, as written to `simulation.json` or into the file.
 
     Raises:
-        ValueError: If a number is out of range, there is no such card, or `out` holds something else.
+        ValueError: If a number is out of range, there is no such card, or `out` holds something else; `Unfinished` if
+            a shard cannot be made.
     """
     if n < 1 or seed < 0:
         raise ValueError(f"expected at least 1 track and a seed from 0, got {n} and {seed}")
-    out = Path(out)
+    out, read = Path(out), read_track_card(card)
     # What the card says counts, not where it lies.
-    manifest = {"request": {"n": n, "card": asdict(read_track_card(card)), "seed": seed}, "command": command}
+    manifest = {
+        "request": {"n": n, "card": asdict(read), "seed": seed},
+        "command": command,
+        "versions": versions("lpm", "numpy", "torch"),
+    }
     if out.suffix == ".parquet":
         if out.exists():
             raise ValueError(f"{out}: exists already; remove it or choose another name")
-        write_batches(out, _chunks(n, seed, card, done), schema=SCHEMA, provenance=manifest)
+        write_batches(out, _chunks(n, seed, read, done), schema=SCHEMA, provenance=manifest)
         return manifest
-    claim(out, manifest, resume)
-    for chunk in range(-(-n // CHUNK)):
-        path = out / f"part-{chunk:05d}.parquet"
-        size = min(CHUNK, n - chunk * CHUNK)
-        if not path.exists():
-            batch = simulate(size, _seed(seed, chunk), card)
-            write_batches(path, [batch], schema=SCHEMA, provenance={**manifest, "chunk": chunk})
-        done(size)
+    complete(_pieces(n, seed, read, out, manifest), out, manifest, resume, done)
     return manifest
 
 
-def _chunks(n: int, seed: int, card: str, done: Callable[[int], None]) -> Iterator[Batch]:
+def complete(
+    pieces: Iterable[Piece], folder: Path, manifest: dict[str, Any], resume: bool, done: Callable[[int], None]
+) -> None:
+    """Make the shards of a folder that are not there, whole and of the same request; in this process.
+
+    Args:
+        pieces: Whose notes say what they `made`.
+        folder: Made if there is none.
+        manifest: With `request` and `versions`.
+        resume: Accept a part of the same sample.
+        done: Called with what was made since the last call.
+
+    Raises:
+        ValueError: If the folder holds anything else, is in use, or cannot be written; `Unfinished` at the first shard
+            that cannot be made.
+    """
+    told = 0  # of the piece in hand
+
+    def watch(piece: Piece, made: int) -> None:
+        nonlocal told
+        if made > told:
+            done(made - told)
+        told = made
+
+    with claimed(folder, manifest, resume) as beside, open_crew(Farm(), beside) as crew:
+        for piece, made in make(pieces, crew, watch):
+            if isinstance(made, Failure):
+                raise Unfinished([made], manifest, "the others are kept, --resume tries again")
+            if made.note:
+                watch(piece, made.note["made"])
+            told = 0
+
+
+def _pieces(n: int, seed: int, card: TrackCard, folder: Path, manifest: dict[str, Any]) -> Iterator[Piece]:
+    settled = {name: manifest[name] for name in ("request", "versions")}
+    for chunk in range(-(-n // CHUNK)):
+        size = min(CHUNK, n - chunk * CHUNK)
+        work = partial(_write_chunk, size, _seed(seed, chunk), card, {**manifest, "chunk": chunk})
+        key = hash_json({**settled, "chunk": chunk, "size": size})
+        yield Piece(f"chunk {chunk}", folder.absolute() / f"part-{chunk:05d}.parquet", key, work)
+
+
+def _write_chunk(size: int, seed: int, card: TrackCard, origin: dict[str, Any], path: Path, watch: Watch) -> Note:
+    return {"made": write_batches(path, [simulate(size, seed, card)], schema=SCHEMA, provenance=origin)}
+
+
+def _chunks(n: int, seed: int, card: TrackCard, done: Callable[[int], None]) -> Iterator[Batch]:
     for chunk in range(-(-n // CHUNK)):
         batch = simulate(min(CHUNK, n - chunk * CHUNK), _seed(seed, chunk), card)
         yield batch
@@ -83,34 +131,3 @@ def _chunks(n: int, seed: int, card: str, done: Callable[[int], None]) -> Iterat
 
 def _seed(seed: int, chunk: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{chunk}/tracks".encode()).digest()[:8])
-
-
-def claim(folder: Path, manifest: dict[str, Any], resume: bool) -> None:
-    """See that a folder is free or holds a part of the same sample, and say what it is to hold.
-
-    Args:
-        folder: Made if there is none.
-        manifest: With `request`, which has to be the same.
-        resume: Accept a part of the same sample.
-
-    Raises:
-        ValueError: If the folder holds anything else, or cannot be written.
-    """
-    note = folder / MANIFEST
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        inside = any(folder.iterdir())
-    except OSError as error:
-        raise ValueError(f"{folder}: cannot write: {error.strerror}; choose another place") from error
-    if inside and not note.is_file():
-        raise ValueError(f"{folder}: is not empty and holds no {MANIFEST}; choose another place")
-    if inside:
-        # JSON knows no tuples: compare what would be read back.
-        wanted = json.loads(json.dumps(manifest))["request"]
-        if not resume:
-            raise ValueError(f"{folder}: holds a sample already; add --resume to complete it, or choose another place")
-        if json.loads(note.read_text(encoding="utf-8")).get("request") != wanted:
-            raise ValueError(f"{folder}: was made with another request (see {MANIFEST}); choose another place")
-        return
-    with atomic_file(note) as part:
-        part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Protocol
 
 from lpm.data.batch import Batch
 from lpm.data.farm import Failure, Farm, Piece, Unfinished, make, open_crew
-from lpm.data.farm.piece import BESIDE, Note, Watch
+from lpm.data.farm.claim import claimed
+from lpm.data.farm.piece import Note, Watch
 from lpm.data.io.parquet import write_batches
-from lpm.records.files import locked
 from lpm.records.hashing import hash_json
 
 __all__ = ["Draw", "Request", "write_shards"]
@@ -60,15 +60,9 @@ def write_shards(
         The number of states.
 
     Raises:
-        ValueError: If the folder is in use or cannot be written; `Unfinished` if shards fail, after all others.
+        ValueError: If the folder holds anything else, is in use or cannot be written; `Unfinished` if shards fail,
+            after all others.
     """
-    beside = out.absolute() / BESIDE
-    if out.is_dir() and any(out.glob("*.parquet")) and not resume:
-        raise ValueError(f"{out}: holds shards already; add --resume to complete them, or choose another place")
-    try:
-        beside.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{out}: cannot write: {error.strerror}; choose another place") from error
     said: dict[str, Any] = asdict(request)
     pieces = []
     for number in range(-(-request.n // chunk)):
@@ -76,7 +70,7 @@ def write_shards(
         work = partial(_write, request, draw, chunk, number)
         pieces.append(Piece(f"chunk {number}", path, hash_json({**said, "chunk": number}), work))
     states, failures = 0, []
-    with locked(beside), open_crew(farm or Farm(), beside, tell) as crew:
+    with claimed(out, {"request": said}, resume) as beside, open_crew(farm or Farm(), beside, tell) as crew:
         for _, made in make(pieces, crew):
             if isinstance(made, Failure):
                 failures.append(made)

@@ -31,6 +31,10 @@ FAMILY = read_family("trianglebox")
 POINT = {"d": 41, "m1": 1, "m2": 31, "m3": 47}
 
 
+HARDER = b'{"integral": [1, 1, 0, 1, 0, 1, 0], "terms": [[[2, 1, 0, 1, 0, 1, 0], 3]]}'
+NO_RESIDUE = b'{"integral": [2, 1, 0, 1, 0, 1, 0], "terms": [[[1, 1, 0, 1, 0, 1, 0], "3"]]}'
+
+
 def work(prime: int = 1009) -> Work:
     return Work(FAMILY, tuple(POINT.items()), prime, resolve("ibp-trianglebox"))
 
@@ -80,7 +84,7 @@ def test_shards_of_paths(tmp_path: Path) -> None:
     request = PathRequest(n=2, family=read_family("box"), seed=3, shown=8)
     states = write_shards(request, tmp_path / "paths", draw, CHUNK)
     assert states == len(draw(request, 0))
-    with pytest.raises(ValueError, match="holds shards already; add --resume"):
+    with pytest.raises(ValueError, match="holds a sample already; add --resume"):
         write_shards(request, tmp_path / "paths", draw, CHUNK)
     assert write_shards(request, tmp_path / "paths", draw, CHUNK, resume=True) == states
     assert int(draw(request, 0).collections["action"].lengths.max()) <= 8
@@ -152,7 +156,7 @@ def test_findings_of_another_prime_are_refused(tmp_path: Path) -> None:
             Memo(work(), path)
 
 
-@pytest.mark.parametrize("line", [b'{"integral": [1, 1', b"\xff\xfe", b"123", b'{"integral": [1]}'])
+@pytest.mark.parametrize("line", [b'{"integral": [1, 1', b"\xff\xfe", b"123", b'{"integral": [1]}', HARDER, NO_RESIDUE])
 def test_a_line_that_holds_no_finding_is_passed_over(tmp_path: Path, line: bytes) -> None:
     path, index = tmp_path / "memo.jsonl", (2, 1, 0, 1, 0, 1, 0)
     Memo(work(), path)
@@ -160,6 +164,18 @@ def test_a_line_that_holds_no_finding_is_passed_over(tmp_path: Path, line: bytes
         file.write(line)
     Memo(work(), path).add(index, Lowered({(1, 1, 0, 1, 0, 1, 0): 3}, (), 0))
     assert Memo(work(), path).known == {index: {(1, 1, 0, 1, 0, 1, 0): 3}}
+
+
+def test_what_is_read_counts_as_trusted_where_it_is_used(tmp_path: Path) -> None:
+    path, index = tmp_path / "memo.jsonl", (1, 1, 0, 1, -1, 2, 0)
+    fresh = Memo(work(), path)
+    found = reduce(work(), {index: 1}, memo=fresh)
+    assert reduce(work(), {index: 1}, memo=fresh) == found
+    assert not fresh.trusted  # all was checked here
+    read = Memo(work(), path)
+    assert not read.trusted
+    reduce(work(), {index: 1}, memo=read)
+    assert read.trusted == set(read.known)
 
 
 @pytest.mark.slow

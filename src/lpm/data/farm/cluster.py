@@ -142,9 +142,10 @@ def _jobs(farm: Farm, folder: Path, tell: Callable[[str], None]) -> Iterator[tup
     """A cluster each of whose workers is a job, and what brings it back to its number of jobs."""
     jobqueue = _jobqueue(farm)
     cluster_class = jobqueue.SLURMCluster if farm.on == "slurm" else jobqueue.HTCondorCluster
+    options = _options(farm, folder)
     folder.mkdir(parents=True, exist_ok=True)
     with _keys(folder) as security:
-        options = {**_options(farm, folder), "security": security, "protocol": "tls://"}
+        options = {**options, "security": security, "protocol": "tls://"}
         # The dashboard would listen to everybody.
         cluster = cluster_class(**options, scheduler_options={"dashboard_address": None, "dashboard": False})
         with cluster:
@@ -219,7 +220,7 @@ def script(farm: Farm, folder: Path) -> str:
     """Text of the job of a worker, as dask-jobqueue writes it; the address of the scheduler is filled in later.
 
     Raises:
-        ValueError: If dask-jobqueue is missing.
+        ValueError: If dask-jobqueue is missing, or a name has a space in it.
     """
     jobqueue = _jobqueue(farm)
     cluster_class = jobqueue.SLURMCluster if farm.on == "slurm" else jobqueue.HTCondorCluster
@@ -231,8 +232,16 @@ def script(farm: Farm, folder: Path) -> str:
 
 
 def _options(farm: Farm, folder: Path) -> dict[str, Any]:
-    """What dask-jobqueue is told; the rest comes from its own configuration of the site."""
+    """What dask-jobqueue is told; the rest comes from its own configuration of the site.
+
+    Raises:
+        ValueError: If a name has a space in it, which dask-jobqueue does not quote, or an extra line makes no sense.
+    """
     import dask
+
+    for place in (folder, farm.python):
+        if any(c.isspace() for c in str(place)):
+            raise ValueError(f"--on {farm.on}: {place}: jobs need a place without spaces in its name")
 
     def configured(name: str, otherwise: Any) -> Any:
         return dask.config.get(f"jobqueue.{farm.on}.{name}", None) or otherwise

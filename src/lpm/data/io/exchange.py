@@ -30,6 +30,7 @@ from torch import Tensor
 from lpm.data.batch import Batch, Ragged
 from lpm.data.fields import FOUR_TOPS, OBJECT_TYPES, events_schema
 from lpm.data.io.base import OnBad, Reader
+from lpm.data.io.new_hdf5 import new_hdf5
 from lpm.data.schema import Schema
 from lpm.records.files import atomic_file
 
@@ -63,7 +64,7 @@ def write_hdf5(path: str | Path, batches: Iterable[Batch], *, schema: Schema) ->
         ValueError: If a batch has another schema, or the file cannot be written.
     """
     count = 0
-    with atomic_file(path) as part, h5py.File(part, "w") as file:
+    with new_hdf5(path) as (file, check):
         file.attrs["schema"] = schema.to_json()
         groups = {c.name: file.create_group(c.name) for c in schema.collections}
         for c in schema.collections:
@@ -85,6 +86,7 @@ def write_hdf5(path: str | Path, batches: Iterable[Batch], *, schema: Schema) ->
                 offsets.resize(events + len(r), 0)
                 offsets[events:] = r.offsets[1:].numpy() + rows
             count += len(batch)
+            check()
     return count
 
 

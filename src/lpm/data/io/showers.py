@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,10 +21,10 @@ from torch import Tensor
 from lpm.data.batch import Batch
 from lpm.data.io.base import OnBad, Reader
 from lpm.data.io.hdf5 import Hdf5Reader
+from lpm.data.io.new_hdf5 import new_hdf5
 from lpm.data.schema import Schema
 from lpm.data.showers import DATA_SETS, PARTICLES, cells_of, grid_of, points_schema, showers_schema
 from lpm.physics.geometry import GEOMETRIES, Box, Geometry, Planes, geometry_of, read_binning
-from lpm.records.files import atomic_file
 
 __all__ = ["CaloChallengeReader", "FastCaloSimReader", "named_geometry", "write_showers"]
 
@@ -192,7 +191,7 @@ def write_showers(
     """
     count, voxels = 0, geometry.voxels
     step = max(1, 200_000 // voxels)
-    with atomic_file(path) as part, h5py.File(part, "w") as file:
+    with new_hdf5(path) as (file, check):
         file.attrs.update(attributes or {})
         options: dict[str, Any] = {"dtype": "f4", "compression": "gzip", "compression_opts": 4, "shuffle": True}
         energies = file.create_dataset("incident_energies", (0, 1), maxshape=(None, 1), chunks=(8192, 1), **options)
@@ -210,6 +209,7 @@ def write_showers(
                 data.resize(count + len(batch), 0)
                 data[count:] = values.double().numpy() / MEV
             count += len(batch)
+            check()
     return count
 
 

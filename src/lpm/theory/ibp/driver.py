@@ -93,9 +93,16 @@ def lower(work: Work, index: Index) -> Answer:
 class Memo:
     """What is known of integrals, in memory and, if asked, in a file to which each finding is appended.
 
+    What this process adds was checked by the worker that found it. What is read is not: the identities of a line add
+    up only together with those of lines before it, and to add all up again would take their number in memory.
+
     Args:
         work: What the findings are good for.
         path: The file, JSON lines; None to keep nothing.
+
+    Attributes:
+        known: {integral: the simpler ones that it equals}.
+        trusted: Integrals of which a reduction took what was read.
 
     Raises:
         ValueError: If the file belongs to another family, point or prime, or cannot be read.
@@ -103,6 +110,8 @@ class Memo:
 
     def __init__(self, work: Work, path: Path | None = None) -> None:
         self.known: dict[Index, Row] = {}
+        self.trusted: set[Index] = set()
+        self._read_here: set[Index] = set()
         self.path = path
         if path is None:
             return
@@ -125,9 +134,13 @@ class Memo:
         for line in rest:
             try:
                 one = json.loads(line)
-                self.known[tuple(one["integral"])] = {tuple(i): c for i, c in one["terms"]}
+                index, terms = tuple(one["integral"]), {tuple(i): c for i, c in one["terms"]}
+                if any(weight(i) >= weight(index) or type(c) is not int for i, c in terms.items()):
+                    continue  # nothing that a reduction finds, nor could use
             except (ValueError, TypeError, KeyError):  # the line at which it was killed
                 continue
+            self.known[index] = terms
+            self._read_here.add(index)
         if not content.endswith(b"\n"):  # what comes next must not join a line that was cut
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n")
@@ -135,10 +148,17 @@ class Memo:
     def add(self, index: Index, found: Lowered) -> None:
         """Remember what an integral equals."""
         self.known[index] = found.terms
+        self._read_here.discard(index)
         if self.path is not None:
             line = {"integral": index, "terms": list(found.terms.items()), "steps": found.steps}
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+
+    def take(self, index: Index) -> Row:
+        """What an integral that is known equals."""
+        if index in self._read_here:
+            self.trusted.add(index)
+        return self.known[index]
 
 
 def reduce(
@@ -174,7 +194,7 @@ def reduce(
         if answer is not None:
             memo.add(index, answer.lowered)
             tell(index, answer)
-        for i in memo.known[index]:
+        for i in memo.take(index):
             if i not in seen and not here.done(i):
                 seen.add(i)
                 left.push(i)

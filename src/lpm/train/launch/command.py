@@ -6,6 +6,7 @@ touches nothing, so that a dry run shows exactly what would happen. Nothing here
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import signal
@@ -22,6 +23,9 @@ from lpm.records.time_limit import seconds_of
 __all__ = ["Job", "Kind", "LaunchConfig", "Plan", "carry_out", "here", "processes", "several"]
 
 Kind = Literal["local", "torchrun", "slurm", "htcondor"]
+
+SUBMITTED = ".submitted"
+"""File in a run folder: it waits in the queue, while others of the same sweep could not be submitted yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +106,12 @@ class Plan:
     Args:
         commands: Argument lists, to be run one after the other, from the present folder.
         files: {path: text} to be written before.
+        submits: The run folder that each command submits; empty if a command is the run itself.
     """
 
     commands: tuple[tuple[str, ...], ...]
     files: Mapping[Path, str] = field(default_factory=dict)
+    submits: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         """Files and commands as a dry run shows them."""
@@ -155,6 +161,8 @@ def several(jobs: Sequence[Job], config: LaunchConfig) -> Plan:
 def carry_out(plan: Plan) -> int:
     """Write the files of a plan and run its commands, the next only if the one before did well.
 
+    Of several submissions, those that were done before another one failed are not done again by the next call.
+
     Returns:
         The exit code of the last command that was run.
 
@@ -166,9 +174,18 @@ def carry_out(plan: Plan) -> int:
             temporary.write_text(text, encoding="utf-8")
         if text.startswith("#!"):
             path.chmod(0o755)
-    for command in plan.commands:
+    notes = [folder / SUBMITTED for folder in plan.submits]
+    for command, note in itertools.zip_longest(plan.commands, notes):
+        if note is not None and note.exists():
+            sys.stderr.write(f"{note.parent}: was submitted before; delete {note} to submit it again\n")
+            continue
         if code := _run(command):
             return code
+        if note is not None:
+            with atomic_file(note) as temporary:
+                temporary.write_text("until all runs of the sweep are submitted\n", encoding="utf-8")
+    for note in notes:
+        note.unlink(missing_ok=True)
     return 0
 
 

@@ -8,6 +8,7 @@ leave; what happens next is for Slurm to decide.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -39,13 +40,15 @@ exit "$code"
 def slurm(jobs: Sequence[Job], config: LaunchConfig) -> Plan:
     """Write `job.sbatch` into the folder of each job and submit it with `sbatch`."""
     files = {job.folder / "job.sbatch": script(job, config) for job in jobs}
-    return Plan(tuple(("sbatch", str(path)) for path in files), files)
+    submits = tuple(job.folder for job in jobs)
+    return Plan(tuple(("sbatch", str(path)) for path in files), files, submits)
 
 
 def script(job: Job, config: LaunchConfig) -> str:
     """Text of the batch script of one job."""
     options = {
-        "job-name": job.folder.name,
+        # A space would end the line's argument.
+        "job-name": re.sub(r"[^\w.=+-]", "_", job.folder.name),
         "output": shlex.quote(str(job.folder / "job-%j.log")),
         "open-mode": "append",
         "nodes": config.nodes,
@@ -70,8 +73,12 @@ def _training(job: Job, config: LaunchConfig) -> str:
     step = ["srun", "--kill-on-bad-exit=1", f"--cpus-per-task={config.cpus * config.each}"]
     if config.nodes == 1:
         return shlex.join([*step, *processes(job.words, config)])
-    meeting = [f"--nnodes={config.nodes}", "--rdzv-backend=c10d", "--rdzv-id=@id", "--rdzv-endpoint=@head"]
-    text = shlex.join([*step, *processes(job.words, config, meeting)])
-    # A restarted job must not meet what is left of the one before.
-    own = '"$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"'
-    return text.replace("@id", own, 1).replace("@head", _HEAD, 1)
+    # What the shell fills in, whole words, since a path may hold anything. A restarted job must not meet what is left
+    # of the one before.
+    filled = {
+        "--rdzv-id=@id": '--rdzv-id="$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"',
+        "--rdzv-endpoint=@head": f"--rdzv-endpoint={_HEAD}",
+    }
+    meeting = [f"--nnodes={config.nodes}", "--rdzv-backend=c10d", *filled]
+    words = [*step, *processes(job.words, config, meeting)]
+    return " ".join(filled.get(word) or shlex.quote(word) for word in words)
