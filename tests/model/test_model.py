@@ -223,8 +223,8 @@ def test_tokenizers_never_see_truth(toy_jets: Callable[..., Batch]) -> None:
 
 
 def test_a_head_of_rows_that_are_not_there_is_refused(toy_jets: Callable[..., Batch]) -> None:
-    heads = {"next": replace(CONFIG.heads["next"], of="partcle")}  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="head next asks for 'partcle', which the model has no tokenizer of"):
+    heads = {"next": replace(CONFIG.heads["next"], of="prongs")}  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="head next asks for 'prongs', which the model has no tokenizer of"):
         build(replace(CONFIG, heads=heads), toy_jets())
 
 
