@@ -7,7 +7,6 @@ finished.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +19,9 @@ from lpm import __version__
 from lpm.data.batch import Batch
 from lpm.data.farm import Crew, Failure, Farm, Made, Piece, Plan, Unfinished, each, look, make, open_crew
 from lpm.data.farm.crew import Alone
-from lpm.data.farm.piece import BESIDE, Note, Watch
+from lpm.data.farm.piece import BESIDE
 from lpm.data.io.base import OnBad, Reader
+from lpm.data.io.cut import EMPTY, Cut, Known, place_of, survey, write_cut
 from lpm.data.io.exchange import write_csv, write_hdf5
 from lpm.data.io.files import file_or_folder, find_files
 from lpm.data.io.formats import FORMATS, open_file
@@ -29,14 +29,12 @@ from lpm.data.io.occupied import Origin, check_folder
 from lpm.data.io.parquet import write_batches
 from lpm.data.schema import FORMAT_VERSION, Schema
 from lpm.records.files import locked
-from lpm.records.hashing import hash_file, hash_json
+from lpm.records.hashing import hash_json
 
 __all__ = ["SINGLE", "Conversion", "convert", "plan"]
 
 SINGLE = (".parquet", ".h5", ".csv")
 """Endings of an output that is one file rather than a folder of shards."""
-
-EMPTY = "holds no events; leave it out or pass --on-bad skip"
 
 Progress = Callable[[Path, int, int], None]
 """Called with the present source, the events of it that are done, and all its events."""
@@ -169,63 +167,6 @@ def _job(
     return _Job(files, options, events, shard_events, progress or (lambda path, done, of: None))
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What is known of a source before its events are read."""
-
-    sha256: str
-    events: int
-    schema: Schema
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """A part of a source that becomes a shard."""
-
-    source: _Source
-    start: int
-    stop: int
-    target: Path
-
-
-def _survey(path: Path, options: dict[str, Any]) -> _Source | Failure:
-    try:
-        with open_file(path, **options) as reader:
-            if not len(reader):
-                raise ValueError(f"{path}: {EMPTY}")
-            return _Source(hash_file(path), len(reader), reader.schema)
-    except Exception as error:
-        return Failure.of(str(path), error)
-
-
-def _write_shard(
-    path: Path, start: int, stop: int, options: dict[str, Any], origin: dict[str, Any], out: Path, watch: Watch
-) -> Note:
-    """One piece of a source; without a file if no event of it can be used."""
-    note: Note = {"events": 0, "skipped": 0, "place": _short_hash(path)}
-
-    def usable(reader: Reader) -> Iterator[Batch]:
-        done = start
-        try:
-            for batch in reader.batches(start, stop):
-                yield batch
-                done += len(batch)
-                watch(done)
-        except ValueError as error:
-            if options["on_bad"] == "stop":
-                raise
-            note["fault"] = str(error)  # damage on the way ends a source
-
-    with open_file(path, **options) as reader:
-        batches = usable(reader)
-        first = next(batches, None)
-        if first is not None:
-            whole = itertools.chain([first], batches)
-            note["events"] = write_batches(out, whole, schema=reader.schema, provenance=origin)
-        note["skipped"] = reader.skipped
-    return note
-
-
 class _Job:
     """The sources of one conversion, and what became of them so far."""
 
@@ -271,18 +212,18 @@ class _Job:
         order = {path: i for i, path in enumerate(self.places)}
         self.result.shards.sort(key=lambda path: order[path])
 
-    def survey(self, crew: Crew) -> dict[Path, _Source | Failure]:
+    def survey(self, crew: Crew) -> dict[Path, Known | Failure]:
         """What is known of each source, and which cannot be opened."""
-        return dict(each(partial(_survey, options=self.options), self.sources, crew))
+        return dict(each(partial(survey, options=self.options), self.sources, crew))
 
-    def pieces(self, out: Path, found: dict[Path, _Source | Failure]) -> Iterator[Piece]:
+    def pieces(self, out: Path, found: dict[Path, Known | Failure]) -> Iterator[Piece]:
         """The shards of a folder, in the order of the sources.
 
         Raises:
             ValueError: Before the first, if the folder holds shards that they must not be mixed with.
         """
         cuts = self._cuts(out, found)
-        coming = {c.target: Origin(path.name, c.source.sha256, _short_hash(path)) for path in cuts for c in cuts[path]}
+        coming = {c.target: Origin(path.name, c.source.sha256, place_of(path)) for path in cuts for c in cuts[path]}
         check_folder(out, coming)
         for path in self.sources:
             source = found[path]
@@ -296,28 +237,28 @@ class _Job:
                     self.places[cut.target] = (path, cut.stop, source.events)
                     yield self._piece(path, cut)
 
-    def _cuts(self, out: Path, found: dict[Path, _Source | Failure]) -> dict[Path, list[_Cut]]:
+    def _cuts(self, out: Path, found: dict[Path, Known | Failure]) -> dict[Path, list[Cut]]:
         """The shards of each source that can be used."""
         stems, left = Counter(p.stem for p in self.sources), self.left
-        cuts: dict[Path, list[_Cut]] = {}
-        usable = [(path, source) for path in self.sources if isinstance(source := found[path], _Source)]
+        cuts: dict[Path, list[Cut]] = {}
+        usable = [(path, source) for path in self.sources if isinstance(source := found[path], Known)]
         for path, source in usable:
             if source.schema != usable[0][1].schema:
                 continue
-            name = path.stem if stems[path.stem] == 1 else f"{path.stem}-{_short_hash(path)}"
+            name = path.stem if stems[path.stem] == 1 else f"{path.stem}-{place_of(path)}"
             whole = source.events if left is None else min(source.events, left)
             left = None if left is None else left - whole
             cuts[path] = [
-                _Cut(source, start, min(start + self.size, whole), out / f"{name}-{k:04d}.parquet")
+                Cut(source, start, min(start + self.size, whole), out / f"{name}-{k:04d}.parquet")
                 for k, start in enumerate(range(0, whole, self.size))
             ]
         return cuts
 
-    def _piece(self, path: Path, cut: _Cut) -> Piece:
+    def _piece(self, path: Path, cut: Cut) -> Piece:
         part = {"name": path.name, "sha256": cut.source.sha256, "start": cut.start, "stop": cut.stop}
         origin = {"source": part, "options": self.options}
         key = hash_json({**origin, "lpm": __version__, "format": FORMAT_VERSION})
-        work = partial(_write_shard, path, cut.start, cut.stop, self.options, origin)
+        work = partial(write_cut, path, cut.start, cut.stop, self.options, origin)
         return Piece(str(path), cut.target, key, work)
 
     def _watch(self, piece: Piece, done: int) -> None:
@@ -394,7 +335,3 @@ class _Job:
             reader.close()
             return None
         return reader
-
-
-def _short_hash(path: Path) -> str:
-    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
