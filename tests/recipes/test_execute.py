@@ -145,8 +145,9 @@ def test_the_card_tells_no_folders() -> None:
 def test_a_head_is_never_left_untrained(toy_jets: Callable[..., Batch], tmp_path: Path) -> None:
     """Observables that the file lacks are computed from the particles, anything else is asked for."""
     jets = toy_jets(60)
-    write_batches(tmp_path / "jets.parquet", [jets], schema=jets.schema)
-    for valid in ((), (str(tmp_path / "jets.parquet"),)):
+    for name in ("jets", "valid"):
+        write_batches(tmp_path / f"{name}.parquet", [jets], schema=jets.schema)
+    for valid in ((), (str(tmp_path / "valid.parquet"),)):
         config = tiny(RECIPES["jets.base"](size=2, data=(str(tmp_path / "jets.parquet"),), valid=valid))
         config = replace(config, data=replace(config.data, limit=0))
         model = execute(config, tmp_path / f"run{len(valid)}", device="cpu")

@@ -71,9 +71,9 @@ def test_scores_of_all_leaves_and_a_mass(body: str, jets: Callable[[list[str]], 
 
 def test_files_give_the_weights_that_memory_gives(jets: Callable[[list[str]], Batch], tmp_path: Path) -> None:
     batch = jets(leaves(300))
-    write_batches(tmp_path / "jets.parquet", [batch], schema=batch.schema)
-    path = (str(tmp_path / "jets.parquet"),)
-    run = fine(size=1, data=path, valid=path)
+    for name in ("jets", "valid"):
+        write_batches(tmp_path / f"{name}.parquet", [batch], schema=batch.schema)
+    run = fine(size=1, data=(str(tmp_path / "jets.parquet"),), valid=(str(tmp_path / "valid.parquet"),))
     on_disk = Batch.cat(list(open_data(run, HERE).once()))
     in_memory = open_data(replace(run, data=replace(run.data, valid=(), held=0.01)), HERE, batch)
     weight = on_disk.field("jet.weight").values
