@@ -25,6 +25,7 @@ import math
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +99,7 @@ class Found:
     parameters: int
 
 
-class Peer(nn.Module):
+class Peer(nn.Module, ABC):
     """A model of others, trained by our loop on our features, padded to the longest jet of each batch."""
 
     def __init__(self, model: Model) -> None:
@@ -106,9 +107,9 @@ class Peer(nn.Module):
         self.encode, self.momenta = model.encode, ParticleTransformerConfig().momenta
         self.net = self.build(model.tokenizer("particle").width)
 
+    @abstractmethod
     def build(self, features: int) -> nn.Module:
         """The network."""
-        raise NotImplementedError
 
     def padded(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Features (B, T, F), four-momenta (B, T, 4) and mask (B, T)."""
@@ -116,9 +117,9 @@ class Peer(nn.Module):
         (x, mask), (p, _) = tokens.padded(), tokens.with_values(self.momenta(batch)).padded()
         return x, p, mask
 
+    @abstractmethod
     def logits(self, batch: Batch) -> Tensor:
         """(B, C) log-odds."""
-        raise NotImplementedError
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """(B,) cross entropy."""
@@ -315,7 +316,7 @@ def fill(record: Record, o: argparse.Namespace) -> None:
     lengths = jets.collections["particle"].lengths.float()
     record.notes = [
         f"{o.jets:,} jets to train on, {len(test):,} to test, {float(lengths.mean()):.1f} particles in the mean; "
-        f"{o.steps:,} steps of {o.batch} jets, AdamW with {o.lr:g}; inputs: {o.inputs}.",
+        f"{o.steps:,} steps of {o.batch} jets, AdamW with {o.lr:g} or Muon with {o.muon_lr:g}; inputs: {o.inputs}.",
         "Seconds are wall time, whatever else the machine did; `best_tagger.py` compares speeds.",
         f"Threads of torch: {torch.get_num_threads()}. weaver-core 0.5.3, padded to the longest jet of each batch.",
     ]

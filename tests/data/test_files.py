@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lpm.data.io import open_file
-from lpm.data.io.files import find_files
+from lpm.data.io.files import another_file, find_files
 from lpm.data.source import Source
 
 
@@ -32,3 +32,14 @@ def test_samples_are_found_by_name():
         find_files(["sample:tops"])
     with pytest.raises(ValueError, match="no such sample"):
         open_file("sample:tops")
+
+
+def test_what_is_read_is_not_written_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.parquet").write_bytes(b"events")
+    (tmp_path / "link.parquet").symlink_to("a.parquet")
+    for out in (tmp_path / "a.parquet", "a.parquet", "link.parquet", f"../{tmp_path.name}/a.parquet"):
+        with pytest.raises(ValueError, match="holds the events themselves"):
+            another_file(out, "a.parquet")
+    another_file("b.parquet", "a.parquet")
+    another_file("sample", "sample:jets")

@@ -97,11 +97,12 @@ PLAIN = (1.0, 0, 1.0)
 
 
 def _showers(model: Model, a: _Asked) -> None:
+    from lpm.data.io.files import another_file
     from lpm.model.flow_sample import FlowSampleConfig
     from lpm.recipes.showers import incident
 
-    if a.like and a.out.exists() and a.out.samefile(a.like):
-        raise ValueError(f"{a.out}: is the file whose particles are taken; name another file")
+    if a.like:
+        another_file(a.out, a.like)
     if a.classes or a.codes != PLAIN:
         raise ValueError(
             "showers have no classes and no codes: leave --classes, --temperature, --top-k and --top-p out"

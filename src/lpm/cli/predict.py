@@ -75,11 +75,11 @@ def _check(data: str, out: Path, on_bad: str, friend: bool) -> None:
     from typing import get_args
 
     from lpm.data.io.base import OnBad
+    from lpm.data.io.files import another_file
 
     if out.suffix not in (".parquet", ".root"):
         raise ValueError(f"{out}: expected a name that ends in .parquet or .root")
-    if out.exists() and Path(data).exists() and out.samefile(data):
-        raise ValueError(f"{out}: holds the events themselves; name another file for their scores")
+    another_file(out, data)
     if on_bad not in get_args(OnBad):
         raise ValueError(f"--on-bad: expected {' or '.join(get_args(OnBad))}, got {on_bad!r}")
     if friend and on_bad == "skip":

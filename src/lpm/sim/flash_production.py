@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lpm.data.batch import Batch
 from lpm.data.farm import Piece
+from lpm.data.farm.complete import complete
 from lpm.data.farm.piece import Note, Watch
 from lpm.data.flash import NEUTRALS, TRACKS
 from lpm.data.io.parquet import write_batches
@@ -29,7 +30,6 @@ from lpm.sim.flash import gun, neutrals, photon_gun, reconstruct
 from lpm.sim.flash_card import FlashCard, read_flash_card
 from lpm.sim.flight import Generated
 from lpm.sim.production import versions
-from lpm.sim.track_production import complete
 
 __all__ = ["CHUNK", "MADE", "produce_flash", "simulate"]
 

@@ -8,15 +8,15 @@ why there are no workers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lpm.data.batch import Batch
-from lpm.data.farm import Failure, Farm, Piece, Unfinished, make, open_crew
-from lpm.data.farm.claim import claimed
+from lpm.data.farm import Piece
+from lpm.data.farm.complete import complete
 from lpm.data.farm.piece import Note, Watch
 from lpm.data.io.parquet import write_batches
 from lpm.records.hashing import hash_json
@@ -24,7 +24,7 @@ from lpm.sim.pid import SCHEMA, simulate
 from lpm.sim.production import versions
 from lpm.sim.track_card import TrackCard, read_track_card
 
-__all__ = ["CHUNK", "complete", "produce_tracks"]
+__all__ = ["CHUNK", "produce_tracks"]
 
 CHUNK = 50_000
 """Tracks of one chunk, and of one shard."""
@@ -74,39 +74,6 @@ def produce_tracks(
         return manifest
     complete(_pieces(n, seed, read, out, manifest), out, manifest, resume, done)
     return manifest
-
-
-def complete(
-    pieces: Iterable[Piece], folder: Path, manifest: dict[str, Any], resume: bool, done: Callable[[int], None]
-) -> None:
-    """Make the shards of a folder that are not there, whole and of the same request; in this process.
-
-    Args:
-        pieces: Whose notes say what they `made`.
-        folder: Made if there is none.
-        manifest: With `request` and `versions`.
-        resume: Accept a part of the same sample.
-        done: Called with what was made since the last call.
-
-    Raises:
-        ValueError: If the folder holds anything else, is in use, or cannot be written; `Unfinished` at the first shard
-            that cannot be made.
-    """
-    told = 0  # of the piece in hand
-
-    def watch(piece: Piece, made: int) -> None:
-        nonlocal told
-        if made > told:
-            done(made - told)
-        told = made
-
-    with claimed(folder, manifest, resume) as beside, open_crew(Farm(), beside) as crew:
-        for piece, made in make(pieces, crew, watch):
-            if isinstance(made, Failure):
-                raise Unfinished([made], manifest, "the others are kept, --resume tries again")
-            if made.note:
-                watch(piece, made.note["made"])
-            told = 0
 
 
 def _pieces(n: int, seed: int, card: TrackCard, folder: Path, manifest: dict[str, Any]) -> Iterator[Piece]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lpm.data.samples import locate
 
-__all__ = ["file_or_folder", "find_files"]
+__all__ = ["another_file", "file_or_folder", "find_files"]
 
 
 def find_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -74,6 +74,20 @@ def file_or_folder(out: str | Path, endings: Sequence[str]) -> None:
     path = Path(out)
     if path.suffix in _KNOWN and path.suffix not in endings and not path.is_dir():
         raise ValueError(f"{path}: expected a folder, or a name that ends in {' or '.join(endings)}")
+
+
+def another_file(out: str | Path, source: str | Path) -> None:
+    """Refuse to write over the file that is read, however either is spelled.
+
+    Args:
+        out: The file to write; it need not be there.
+        source: The file to read.
+
+    Raises:
+        ValueError: If they are one.
+    """
+    if Path(out).exists() and Path(source).exists() and Path(out).samefile(source):
+        raise ValueError(f"{out}: holds the events themselves that are read; name another file to write")
 
 
 _BESIDE = frozenset({".json", ".jsonl", ".log", ".md", ".part", ".tar", ".tmp", ".toml", ".txt", ".yaml", ".yml"})
