@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     o = parser.parse_args()
     if o.quick:
-        o.jets, o.repeats = 2, 2
+        o.jets, o.repeats = 2, 1
     threads = torch.get_num_threads()
     torch.set_num_threads(o.threads)
     record = Record(o, "Generative training on packed jets does no work on padding.")

@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     o = parser.parse_args()
     if o.quick:
-        o.jets, o.places, o.cache_jets, o.peer_jets, o.repeats = 12, 6, 4, 1, 2
+        o.jets, o.places, o.cache_jets, o.peer_jets, o.repeats = 12, 6, 4, 1, 1
     threads = torch.get_num_threads()
     torch.set_num_threads(o.threads)
     record = Record(o, "Jets are sampled with a cache, and places are filled again as jets end.")

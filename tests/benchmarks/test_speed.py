@@ -1,4 +1,7 @@
-"""Benchmarks of speed beside a peer."""
+"""Benchmarks of speed beside a peer: how numbers are put together, never which side is the faster.
+
+Times of a quick run depend on what else the machine does; a test that compares them fails by chance.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,7 @@ def test_sampling(start: Start) -> None:
     sizes = [float(row[1].removesuffix("M")) for row in (ours, cached, anew)]
     assert max(sizes) < 1.03 * min(sizes)
     for row in (cached, anew):
-        assert row[3]["value"] == pytest.approx(ours[2]["value"] / row[2]["value"], rel=0.5)
-    assert anew[3]["value"] > cached[3]["value"]
+        assert row[3]["value"] == pytest.approx(ours[2]["value"] / row[2]["value"])
 
 
 def test_generative_training(start: Start) -> None:
@@ -33,7 +35,11 @@ def test_generative_training(start: Start) -> None:
     assert [len(row) for row in (*speed["rows"], *vocabulary["rows"])] == [4, 4, 4, 5, 5]
     rows = [int(row[1].replace(",", "")) for row in vocabulary["rows"]]
     assert rows[1] == 2 * 128 > rows[0]
-    assert all(row[3]["value"] < row[2]["value"] for row in vocabulary["rows"])
+    first = speed["rows"][0][2]["value"]
+    for row in speed["rows"][1:]:
+        assert row[3]["value"] == pytest.approx(first / row[2]["value"])
+    for row in vocabulary["rows"]:
+        assert row[4] == f"{row[3]['value'] / row[2]['value']:.0%}"
 
 
 def test_padded_words_of_a_jet(monkeypatch: pytest.MonkeyPatch, toy_jets: Callable[..., Batch]) -> None:
@@ -134,7 +140,6 @@ def test_start_up(start: Start) -> None:
     rows = {row[0]: row for row in record["tables"][0]["rows"]}
     assert list(rows) == ["`import lpm`", "`lpm --help`", "`lpm inspect --help`", "`python`"]
     assert all(row[2]["value"] > 0 for row in rows.values())  # the work of child processes is seen
-    assert rows["`lpm --help`"][2]["value"] > rows["`python`"][2]["value"]
     assert record["notes"][1] == "No process of ours loads torch."
 
 
