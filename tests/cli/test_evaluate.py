@@ -75,6 +75,7 @@ def test_metrics_are_chosen_by_name_or_by_their_stem(scored):
         (("jets.top", "--metrics", "beauty"), "unknown metric 'beauty'"),
         (("jets.top", "--metrics", "au"), "unknown metric 'au'"),
         (("jets.generation",), "third argument"),
+        (("jets.top", "--dataset", "2", "--seeds", "1"), "--dataset, --seeds: for lpm evaluate calorimeter only"),
     ],
 )
 def test_wrong_wishes_fail_in_one_line(scored, arguments, match):

@@ -294,3 +294,10 @@ def test_offsets_that_do_not_fit(tmp_path):
     np.savez(path, px_py_pz_e=np.zeros((3, 4)), offsets=np.array([0, 5]))
     with pytest.raises(ValueError, match=r"a\.npz: offsets: expected to rise from 0 to 3"):
         open_file(path)
+
+
+def test_a_tree_is_chosen_where_there_are_several_only(write):
+    with pytest.raises(ValueError, match="nothing to choose in files of format jetnet; leave out 'a'"):
+        open_file(write("jetnet"), tree="a")
+    with pytest.raises(ValueError, match="no array of four-momenta 'a'; there are: e_px_py_pz"):
+        open_file(write("momenta-hdf5"), tree="a")

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
+OF_SHOWERS = ("--dataset", "--min-samples", "--max-samples", "--hidden", "--epochs", "--seeds", "--training", "--other",
+              "--report")  # fmt: skip
+"""What only showers are judged by."""
+
 
 def evaluate(
+    context: typer.Context,
     task: Annotated[str, typer.Argument(help="Name of a task, e.g. jets.top.")],
     pred: Annotated[Path, typer.Argument(help="File of events with the predictions in it.")],
     truth: Annotated[
@@ -60,6 +65,7 @@ def evaluate(
         )  # fmt: skip
         judge_showers(pred, truth, options)
         return
+    _refuse_options_of_showers(context, task)
     if task not in TASKS:
         raise ValueError(f"unknown task {task!r}; there are: {', '.join(TASKS)}")
     events = _load(pred), None if truth is None else _load(truth)
@@ -72,6 +78,14 @@ def evaluate(
         typer.echo(json.dumps({name: e.to_json() for name, e in chosen.items()}))
     else:
         _print(f"{task}: {pred.name}", chosen)
+
+
+def _refuse_options_of_showers(context: typer.Context, task: str) -> None:
+    """What says how showers are judged is of no use to other tasks."""
+    sources = {p.opts[0]: context.get_parameter_source(p.name or "") for p in context.command.params}
+    unused = [o for o in OF_SHOWERS if (source := sources[o]) is not None and source.name == "COMMANDLINE"]
+    if unused:
+        raise ValueError(f"{', '.join(unused)}: for lpm evaluate calorimeter only; leave out for {task}")
 
 
 def _load(path: Path) -> Batch:

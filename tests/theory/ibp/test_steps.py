@@ -50,3 +50,14 @@ def test_the_order_within_a_sector_is_that_of_the_reduction() -> None:
     found = [(1 + a, 0, 1 + b, 0, 1, 1 - 0, -c) for a, b, c in product(range(3), repeat=3)]
     assert sorted(found, key=heavy) == sorted(found, key=weight) == sorted(found, key=order)
     assert level((2, -1, 3)) == (5, 1)
+
+
+def test_each_integral_of_eleven_propagators_has_a_number_of_its_own() -> None:
+    """So many have the families of two loops and five legs."""
+    ones = (1,) * 10
+    found = [(*ones, a) for a in range(-8, 9)]
+    found += [(*ones[:-1], a, 1) for a in range(-8, 9)] + [(a, *ones) for a in (2, 3)]
+    assert len({code(i) for i in found}) == len(set(found))
+    assert sorted(found, key=heavy) == sorted(found, key=order)
+    with pytest.raises(ValueError, match="expected indices between -16 and 15 for 11 propagators"):
+        code((*ones, 16))

@@ -35,15 +35,19 @@ class Reader(ABC):
         skipped: Events left out so far under `on_bad="skip"`.
 
     Raises:
-        ValueError: If the file is damaged or lacks what the format needs.
+        ValueError: If the file is damaged or lacks what the format needs, or a tree is named where there is one thing.
     """
 
     format: ClassVar[str]
+    several: ClassVar[bool] = False
+    """Whether a file of the format can be read in several ways, between which `tree` chooses."""
+
     schema: Schema
 
     def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
         self.path = Path(path)
-        self.tree = tree
+        if tree is not None and not self.several:
+            raise ValueError(f"{path}: there is nothing to choose in files of format {self.format}; leave out {tree!r}")
         self.on_bad = on_bad
         self.skipped = 0
 

@@ -37,6 +37,7 @@ class CsvReader(Reader):
     """
 
     format = "csv"
+    several = True
 
     def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
         super().__init__(path, tree=tree, on_bad=on_bad)

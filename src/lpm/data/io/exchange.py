@@ -184,6 +184,7 @@ class ObjectsReader(Reader):
     """
 
     format = "objects-csv"
+    several = True
 
     def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
         super().__init__(path, tree=tree, on_bad=on_bad)

@@ -65,6 +65,7 @@ class TopTaggingReader(Hdf5Reader):
     """
 
     format = "top-tagging"
+    several = True
     needs = frozenset({"table/table"})
 
     def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
@@ -182,11 +183,15 @@ class FourMomentaHdf5Reader(Hdf5Reader):
     """
 
     format = "momenta-hdf5"
+    several = True
     needs = frozenset()
 
     def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
         super().__init__(path, tree=tree, on_bad=on_bad)
-        self._name = next((n for n in (tree, *ORDERS) if n and n in self._file), "")
+        there = [n for n in ORDERS if n in self._file]
+        if tree is not None and tree not in there:
+            raise ValueError(f"{self.path}: no array of four-momenta {tree!r}; there are: {', '.join(there) or 'none'}")
+        self._name = tree or next(iter(there), "")
         if not self._name:
             raise ValueError(f"{self.path}: no array named after its columns: {', '.join(ORDERS)}")
         if self._file[self._name].ndim != 3:

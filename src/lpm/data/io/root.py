@@ -38,6 +38,7 @@ class RootReader(Reader):
     """
 
     usual_tree: str
+    several = True
     signature: frozenset[str]
 
     def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:

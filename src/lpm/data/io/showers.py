@@ -80,6 +80,7 @@ class CaloChallengeReader(Hdf5Reader):
     """
 
     format = "calochallenge"
+    several = True
     needs = frozenset({"incident_energies", "showers"})
 
     def __init__(

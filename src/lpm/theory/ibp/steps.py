@@ -187,15 +187,24 @@ class _Table:
 
 
 def _codes(index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One number for each integral; indices lie between -32 and 31, propagators are at most ten."""
-    return np.asarray(((index + 32) << (6 * np.arange(index.shape[-1]))).sum(-1))
+    """One number for each integral: an index has 6 bits, fewer of a family of more than ten propagators."""
+    size = index.shape[-1]
+    bits = min(6, 63 // size)
+    half = 1 << (bits - 1)
+    if ((index < -half) | (index >= half)).any():
+        raise ValueError(
+            f"expected indices between {-half} and {half - 1} for {size} propagators, got some between {index.min()} "
+            f"and {index.max()}; choose seeds of fewer dots and numerators"
+        )
+    return np.asarray(((index + half) << (bits * np.arange(size))).sum(-1))
 
 
 def _order(index: NDArray[np.int64]) -> NDArray[np.int64]:
     """Numbers in the order of the integrals of a sector: by level, ties by the indices."""
     up, down = np.where(index > 0, index, 0).sum(-1), -np.where(index < 0, index, 0).sum(-1)
-    places = 5 * np.arange(index.shape[-1])
-    return np.asarray(((up * 64 + down) << 50) + (np.minimum(np.abs(index), 31) << places).sum(-1))
+    bits = min(5, 50 // index.shape[-1])
+    ties = np.minimum(np.abs(index), (1 << bits) - 1) << (bits * np.arange(index.shape[-1]))
+    return np.asarray(((up * 64 + down) << 50) + ties.sum(-1))
 
 
 @lru_cache(maxsize=ASKED)
