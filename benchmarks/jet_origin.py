@@ -133,7 +133,7 @@ def rows(found: dict[str, Found]) -> list[tuple[Cell, ...]]:
 def target(name: str, value: Estimate) -> str:
     """Whether the target is reached."""
     if name.startswith("flip"):
-        return "7–24%: " + ("reached" if value.value <= 0.24 else "missed")
+        return "≤ 24%: " + ("reached" if value.value <= 0.24 else "missed")
     return (
         f"≥ {TARGETS[name]:.2f}: {'reached' if value.value >= TARGETS[name] else 'missed'}" if name in TARGETS else ""
     )
