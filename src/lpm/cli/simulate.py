@@ -12,6 +12,16 @@ from lpm.cli.samples import TASKS, Asked, make
 
 __all__ = ["simulate"]
 
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="For jets: jetclass (if none is named), fine, sample, top-landscape, top-landscape-wide, quark-gluon, "
+        "jet-origin-higgs, jet-origin-z, taus, taus-mismodelled; for events: four-tops, four-tops-higgs, "
+        "four-tops-phase-space, matched; for pid: alice, mismodelled; for flash: forward. Or a .toml file like "
+        "them. For reductions: a family of integrals, by name or as a JSON file. For scrambles: spinor, dilog."
+    ),
+]
+
 
 def simulate(
     task: Annotated[str, typer.Argument(help=f"One of {', '.join(TASKS)}.")],
@@ -20,15 +30,7 @@ def simulate(
         int,
         typer.Option("-n", "--number", help="How many jets, events, objects, tracks, showers or paths, in all."),
     ],
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="For jets: jetclass (if none is named), fine, sample, top-landscape, top-landscape-wide, quark-gluon, "
-            "jet-origin-higgs, jet-origin-z, taus, taus-mismodelled; for events: four-tops, four-tops-higgs, "
-            "four-tops-phase-space, matched; for pid: alice, mismodelled; for flash: forward. Or a .toml file like "
-            "them. For reductions: a family of integrals, by name or as a JSON file. For scrambles: spinor, dilog."
-        ),
-    ] = None,
+    preset: Preset = None,
     dataset: Annotated[
         str | None, typer.Option(help="For calorimeter: 1-photons (if none is named), 1-pions, 2, 3, or a .toml file.")
     ] = None,

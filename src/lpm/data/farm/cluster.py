@@ -23,6 +23,9 @@ __all__ = ["DaskCrew", "open_cluster", "script"]
 
 R = TypeVar("R")
 
+Configured = Callable[[str, Any], Any]
+"""What the site's own configuration says of an option, or the other thing."""
+
 LEAD = 60
 """Seconds before its time limit at which a worker takes no more pieces and leaves."""
 
@@ -235,7 +238,7 @@ def _options(farm: Farm, folder: Path) -> dict[str, Any]:
     """What dask-jobqueue is told; the rest comes from its own configuration of the site.
 
     Raises:
-        ValueError: If a name has a space in it, which dask-jobqueue does not quote, or an extra line makes no sense.
+        ValueError: If a name has a space in it, which dask-jobqueue does not quote, or an extra line is no command.
     """
     import dask
 
@@ -255,23 +258,34 @@ def _options(farm: Farm, folder: Path) -> dict[str, Any]:
         "job_name": "lpm",
         "worker_extra_args": [*configured("worker-extra-args", []), "--no-dashboard", *lifetime],
     }
-    if farm.on == "slurm":
-        directives = [line.removeprefix("#SBATCH ") for line in farm.extra if line.startswith("#SBATCH ")]
-        asked = {"queue": farm.partition, "account": farm.account, "walltime": farm.time}
-        return {
-            **options,
-            **{name: value for name, value in asked.items() if value},
-            "job_extra_directives": [
-                *configured("job-extra-directives", []),
-                f"-o {folder}/worker-%j.log",
-                f"-e {folder}/worker-%j.log",
-                *directives,
-            ],
-            "job_script_prologue": [
-                *configured("job-script-prologue", []),
-                *(line for line in farm.extra if not line.startswith("#SBATCH ")),
-            ],
-        }
+    return options | (_slurm if farm.on == "slurm" else _htcondor)(farm, folder, configured)
+
+
+def _slurm(farm: Farm, folder: Path, configured: Configured) -> dict[str, Any]:
+    """What is Slurm's own among the options."""
+    directives = [line.removeprefix("#SBATCH ") for line in farm.extra if line.startswith("#SBATCH ")]
+    asked = {"queue": farm.partition, "account": farm.account, "walltime": farm.time}
+    return {
+        **{name: value for name, value in asked.items() if value},
+        "job_extra_directives": [
+            *configured("job-extra-directives", []),
+            f"-o {folder}/worker-%j.log",
+            f"-e {folder}/worker-%j.log",
+            *directives,
+        ],
+        "job_script_prologue": [
+            *configured("job-script-prologue", []),
+            *(line for line in farm.extra if not line.startswith("#SBATCH ")),
+        ],
+    }
+
+
+def _htcondor(farm: Farm, folder: Path, configured: Configured) -> dict[str, Any]:
+    """What is HTCondor's own among the options.
+
+    Raises:
+        ValueError: If an extra line is no command of a submit description.
+    """
     commands = {
         "Output": f"{folder}/worker-$(ClusterId).out",
         "Error": f"{folder}/worker-$(ClusterId).err",
@@ -288,7 +302,6 @@ def _options(farm: Farm, folder: Path) -> dict[str, Any]:
             raise ValueError(f"--extra {line!r}: HTCondor expects NAME = VALUE")
         commands[name] = value
     return {
-        **options,
         "disk": configured("disk", "1G"),
         "job_extra_directives": {
             **dict(configured("job-extra-directives", {})),
