@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -56,8 +57,8 @@ def with_fewer(score: Scores, valid: Batch, test: Batch, species: tuple[str, ...
     return float(np.mean(f1_of(on_test, labels[1], chosen(on_valid, labels[0]))))
 
 
-def tracks(record: Record, o: argparse.Namespace) -> tuple[Batch, tuple[str, ...]]:
-    """The tracks and their species."""
+def tracks(record: Record, o: argparse.Namespace, hidden: Sequence[str]) -> tuple[Batch, tuple[str, ...]]:
+    """The tracks, with the same number for all in fields that are hidden, and their species."""
     if o.data:
         with open_file(o.data) as reader:
             batch = Batch.cat(list(reader.batches()))
@@ -70,6 +71,9 @@ def tracks(record: Record, o: argparse.Namespace) -> tuple[Batch, tuple[str, ...
         species = tuple(s for s in batch.schema.field("track.species").labels
                         if bool((truth_of(batch, (s,)) == 0).any()))  # fmt: skip
         record.notes.append(f"{o.tracks:,} simulated tracks: `lpm.sim.pid.simulate({o.tracks}, 2026, {o.card!r})`.")
+    for path in hidden:
+        at = path.partition(".")[0]
+        batch = batch.with_field(at, batch.schema.field(path), torch.zeros_like(batch.field(path).values))
     if o.limit:  # a file may have its species in order
         batch = batch[torch.randperm(len(batch), generator=torch.Generator().manual_seed(0))[: o.limit]]
     return batch, species
@@ -143,12 +147,13 @@ def compared(found: dict[str, list[dict[str, Any]]], species: tuple[str, ...]) -
     return Table("F1 of ours beside the best other method", columns, rows)
 
 
-def main(text: str, claim: str) -> None:
+def main(text: str, claim: str, hidden: Sequence[str] = ()) -> None:
     """Measure and record.
 
     Args:
         text: Help.
         claim: What the record is evidence for.
+        hidden: Fields that no method sees.
     """
     parser = options_of(text, seeds=3)
     parser.add_argument("--data", help="file of tracks with their species; simulated ones if absent")
@@ -167,13 +172,15 @@ def main(text: str, claim: str) -> None:
         size = Size(dial=1, steps=5, width=16, rounds=5, trees=3)
     record = Record(o, claim)
     names = [n for n in METHODS if n.startswith(tuple(o.methods.split(",")))]
-    batch, species = tracks(record, o)
+    batch, species = tracks(record, o, hidden)
     seen = {n: float((batch.collections[n].lengths > 0).float().mean()) for n in batch.schema.names if n != "track"}
     record.notes.append(
         "Tracks seen by " + ", ".join(f"{n} {v:.0%}" for n, v in seen.items())
         + f"; {len(patterns(batch).unique())} patterns of detectors."
     )  # fmt: skip
     source = record.data[0]["sha256"] if o.data else {"tracks": o.tracks, "card": o.card}
+    if hidden:
+        record.notes.append(f"No method sees {', '.join(hidden)}.")
     settings = {"data": source, "limit": o.limit, "steps": o.steps, "lr": o.lr, "dial": o.dial}
     record.more = {"species": species, "pt_bins": PT_BINS}
 

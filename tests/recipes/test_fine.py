@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from lpm.data.batch import Batch
 from lpm.data.fields import JET, JETCLASS
 from lpm.data.fine import FINE, MASS
 from lpm.data.io.parquet import write_batches
 from lpm.recipes.apply import predict
+from lpm.recipes.base import RunConfig
 from lpm.recipes.events import open_data
 from lpm.recipes.execute import execute
 from lpm.recipes.fine import fine
@@ -173,3 +175,29 @@ def test_what_is_missing_or_unknown_is_named(jets: Callable[[list[str]], Batch],
         fine(body="resnet")
     with pytest.raises(ValueError, match=r"expected fields jet\.score_<class>"):
         TASKS["jets.fine"].evaluate(batch, None, 0)
+
+
+def made(run: RunConfig, batch: Batch | None = None) -> Tensor:
+    """The weights of what a run trains on."""
+    return Batch.cat(list(open_data(run, HERE, batch).once())).field("jet.weight").values
+
+
+def test_weights_that_events_come_with_count(jets: Callable[[list[str]], Batch], tmp_path: Path) -> None:
+    """They are flattened, not forgotten; and negative ones are refused."""
+    batch = jets(leaves(210))
+    run = tiny(fine(size=1, body="pfn"))
+    heavy = torch.where(torch.arange(210) % 2 == 0, 3.0, 1.0)
+    plain = made(run, batch)
+    weighted = made(run, batch.with_field("jet", JET["weight"], heavy))
+    assert plain.shape == weighted.shape
+    assert not torch.allclose(plain, weighted)
+    path = tmp_path / "jets.parquet"
+    for sign in (1, -1):
+        signed = batch.with_field("jet", JET["weight"], torch.where(torch.arange(210) == 5, sign * heavy, heavy))
+        write_batches(path, [signed], schema=signed.schema)
+        files = replace(run, data=replace(run.data, train=(str(path),)))
+        if sign > 0:
+            torch.testing.assert_close(made(files), weighted)
+        else:
+            with pytest.raises(ValueError, match="weights are negative"):
+                made(files)

@@ -68,3 +68,21 @@ def test_observables_that_are_there_already_are_kept(scored: Batch) -> None:
     some = observe(scored.with_field("jet", JET["mass"], torch.full((40,), 7.0)), ("tau1",))
     assert some.field("jet.mass").values.unique().tolist() == [7.0]
     torch.testing.assert_close(some.field("jet.tau1").values, described.field("jet.tau1").values)
+
+
+@pytest.mark.parametrize("task", ["jets.top", "jets.classes"])
+def test_events_count_by_their_weights(task: str, scored: Batch) -> None:
+    """An event of weight 2 is one that is there twice."""
+    wrong = torch.arange(40) == 3
+    label = torch.where(wrong, 1 - scored.field("jet.label").values, scored.field("jet.label").values)
+    scored = scored.with_field("jet", scored.schema.field("jet.label"), label)
+    weighted = scored.with_field("jet", JET["weight"], torch.where(wrong, 5.0, 1.0))
+    assert TASKS[task].evaluate(scored, None, 0)["accuracy"].value == pytest.approx(39 / 40)
+    assert TASKS[task].evaluate(weighted, None, 0)["accuracy"].value == pytest.approx(39 / 44)
+
+
+@pytest.mark.parametrize("task", ["jets.top", "jets.classes"])
+def test_a_class_without_an_event_is_named(task: str, scored: Batch) -> None:
+    tops = scored[scored.field("jet.label").values == 1]
+    with pytest.raises(ValueError, match="no event of class QCD: every class needs at least one"):
+        TASKS[task].evaluate(tops, None, 0)

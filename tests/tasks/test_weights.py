@@ -140,7 +140,7 @@ def test_positive_keeps_the_sum_of_every_cell() -> None:
     [
         (-1.0, r"jet.weight: 1 of 6,000 weights are negative; make them positive with lpm\.tasks\.weights\.positive"),
         (float("nan"), "jet.weight: 1 of 6,000 weights are not finite"),
-        (1e7, r"jet.weight: one event weighs 5,996 times the mean"),
+        (1e7, r"jet.weight: one event weighs 10,000,000 times the mean of the other 5,999"),
     ],
 )
 def test_impossible_weights_are_refused_by_name(weight: float, message: str) -> None:
@@ -165,3 +165,27 @@ def test_bad_requests_are_named() -> None:
     other = jets_schema(["pt"], ["mass", "pt"], ["QCD", "top"])
     with pytest.raises(ValueError, match="other classes than those of which weights were made"):
         Flatten(CONFIG).fit([batch])(Batch(other, batch.collections))
+
+
+def test_one_huge_weight_among_few_is_refused_too() -> None:
+    values = torch.ones(40)
+    values[17] = 1e6
+    with pytest.raises(ValueError, match="one event weighs 1,000,000 times the mean of the other 39; cap it"):
+        check(jets(40).with_field("jet", JET["weight"], values), "jet.weight")
+    check(jets(40).with_field("jet", JET["weight"], torch.zeros(40)), "jet.weight")  # a part that does not count
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e6])
+def test_weights_of_another_size_than_one_are_refused(scale: float) -> None:
+    batch = jets(40).with_field("jet", JET["weight"], torch.full((40,), scale))
+    with pytest.raises(ValueError, match=r"jet.weight: weights are 1e\S+ in the mean; divide by that"):
+        check(batch, "jet.weight")
+
+
+def test_what_cannot_be_made_flat_is_named() -> None:
+    mass = jets().field("jet.mass").values.clone()
+    mass[:2] = torch.nan
+    with pytest.raises(ValueError, match="jet.mass: 2 of 6,000 events have no finite value; drop these events"):
+        Flatten(CONFIG).fit([jets().with_field("jet", JET["mass"], mass)])
+    with pytest.raises(ValueError, match="jet.weight: events come with weights; name them as start"):
+        Flatten(CONFIG).fit([jets().with_field("jet", JET["weight"], torch.ones(6000))])

@@ -26,7 +26,10 @@ def checked(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> 
     if not (np.isfinite(raw).all() and raw.min() >= 0 and raw.max() < classes and (raw == np.floor(raw)).all()):
         raise ValueError(f"labels: expected whole numbers from 0 to {classes - 1}; drop events without a label first")
     if not np.isfinite(w).all() or w.min() < 0 or w.sum() <= 0:
-        raise ValueError("weights: expected finite, non-negative numbers with a positive sum; drop negative weights")
+        raise ValueError(
+            "weights: expected finite, non-negative numbers with a positive sum; make negative ones "
+            "positive with lpm.tasks.weights.positive, which keeps all sums"
+        )
     return p, raw.astype(np.int64), w
 
 

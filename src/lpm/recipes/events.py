@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -66,7 +66,7 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
         ValueError: If there are no events, files differ in the fields that the model reads, or some are to be both
             trained and validated on.
     """
-    c, wanted = config.data, _wanted(config.model, config.data.flatten)
+    c = config.data
     if batch is None:
         _apart(c.train, c.valid)
     options: dict[str, Any] = {"budget": c.budget, "max_rows": c.longest, "max_events": c.most or None}
@@ -74,12 +74,16 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
     if batch is None:
         first = find_files(train)[0]
         with open_file(first) as reader:
-            options["columns"] = _columns(config.model, reader.schema, c.flatten)
-            options["prepare"] = _prepare(config.model, reader.schema, first.name, c.flatten)
-    elif prepare := _prepare(config.model, batch.schema, "the events in memory", c.flatten):
-        batch = prepare(batch)
-    if c.flatten:
-        options, batch = _flattened(c.flatten, train, options, batch)
+            flatten = _weighted(c.flatten, reader.schema)
+            options["columns"] = _columns(config.model, reader.schema, flatten)
+            options["prepare"] = _prepare(config.model, reader.schema, first.name, flatten)
+    else:
+        flatten = _weighted(c.flatten, batch.schema)
+        if prepare := _prepare(config.model, batch.schema, "the events in memory", flatten):
+            batch = prepare(batch)
+    if flatten:
+        options, batch = _flattened(flatten, train, options, batch)
+    wanted = _wanted(config.model, flatten)
     ordered = {**options, "shuffle": False, "seed": 0, "epochs": 1}
     far = place.device.type == "cuda"  # copied from pinned memory, and made ready while it computes
     mixed = {**options, "seed": config.seed, "rank": place.rank, "world": place.size, "pin": far}
@@ -184,6 +188,13 @@ def _prepare(
 def _cut(many: tuple[Patches, ...], names: list[str], batch: Batch) -> Batch:
     """Showers in patches, with all that the model is given of what comes in."""
     return with_shower(cut_each(many, batch), names)
+
+
+def _weighted(flatten: FlattenConfig | None, schema: Schema) -> FlattenConfig | None:
+    """Spectra are made flat by changing the weights that events come with, if they come with any."""
+    if flatten and flatten.start is None and flatten.to in schema:
+        return replace(flatten, start=flatten.to)
+    return flatten
 
 
 def _flattened(

@@ -17,7 +17,7 @@ from lpm.model.heads.base import class_index
 from lpm.physics.kinematics import cartesian
 from lpm.physics.prime import PRIMES, prime_flow
 from lpm.physics.substructure import observables
-from lpm.tasks.base import Task, paired
+from lpm.tasks.base import Task, judged, paired
 
 __all__ = [
     "CLASSES",
@@ -137,15 +137,17 @@ def _either(batch: Batch, path: str, groups: dict[str, tuple[str, ...]]) -> Tens
     return out
 
 
-def _binary(labels_of: Callable[[Batch], Tensor]) -> Callable[[Batch, Batch | None, int], dict[str, Estimate]]:
+def _binary(
+    labels_of: Callable[[Batch], Tensor], names: Sequence[str]
+) -> Callable[[Batch, Batch | None, int], dict[str, Estimate]]:
     """Metrics of `jet.score` against the labels of the true events, or of the predicted if there are no others."""
 
     def evaluate(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
-        labels = labels_of(paired(predicted, truth))
-        known = labels >= 0
+        source = paired(predicted, truth)
+        known, labels, weights = judged(source, labels_of(source), names, "jet.weight")
         if "jet.score" not in predicted.schema:
             raise ValueError("the events have no jet.score to judge; add it with lpm predict")
-        return binary_metrics(predicted.field("jet.score").values[known].numpy(), labels[known].numpy(), seed=seed)
+        return binary_metrics(predicted.field("jet.score").values[known].numpy(), labels, weights, seed=seed)
 
     return evaluate
 
@@ -160,9 +162,8 @@ def _evaluate_classes(predicted: Batch, truth: Batch | None, seed: int) -> dict[
             f"expected fields jet.score_<class> for classes out of {', '.join(field.labels)}; run lpm predict"
         )
     scores = torch.stack([predicted.field(f"jet.score_{n}").values for n in names], 1)
-    labels = class_index(source, "jet.label", tuple(names), {})
-    known = labels >= 0
-    return multiclass_metrics(scores[known].double().numpy(), labels[known].numpy(), names, seed=seed)
+    known, labels, weights = judged(source, class_index(source, "jet.label", tuple(names), {}), names, "jet.weight")
+    return multiclass_metrics(scores[known].double().numpy(), labels, names, weights, seed=seed)
 
 
 def _evaluate_generation(predicted: Batch, truth: Batch | None, seed: int) -> dict[str, Estimate]:
@@ -176,14 +177,14 @@ TOP = Task(
     name="jets.top",
     text="Is this jet a hadronic top, or QCD?",
     prepare=lambda batch: batch,
-    evaluate=_binary(top_labels),
+    evaluate=_binary(top_labels, tuple(TOP_GROUPS)),
 )
 
 QUARK_GLUON = Task(
     name="jets.quark_gluon",
     text="Does this jet come from a light quark or from a gluon?",
     prepare=lambda batch: batch,
-    evaluate=_binary(quark_labels),
+    evaluate=_binary(quark_labels, tuple(QUARK_GROUPS)),
 )
 
 CLASSES = Task(

@@ -19,6 +19,7 @@ Shapes: N events, C categories, K cells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -36,7 +37,10 @@ __all__ = ["Flatten", "FlattenConfig", "check", "positive"]
 Array = NDArray[np.float64]
 
 HUGE = 1000.0
-"""Times the mean from which on a single weight is refused: one event would decide the training."""
+"""Times the mean of the others from which on a single weight is refused: one event would decide the training."""
+
+USUAL = (1e-3, 1e3)
+"""Where the mean of weights may lie: steps and their safeguards are made for losses of the size of one event's."""
 
 TURNS = 500
 """Most turns in which categories and cells of a group are made equally heavy; a few suffice where both can be."""
@@ -53,7 +57,7 @@ class FlattenConfig:
             categories. Where their spectra do not allow both, it is as flat as equal weights leave it. Categories in no
             group keep their spectra.
         to: Path of the weight that is made.
-        start: Path of a weight that events come with; None for 1.
+        start: Path of a weight that events come with; None if they come with none. A recipe takes that at `to`.
         most: Largest weight of a cell, and of a class, relative to the mean. What is rarer stays rarer.
 
     Raises:
@@ -151,9 +155,14 @@ class Flatten:
         kind = np.where(np.isfinite(label), label, len(self.labels)).astype(np.int64)
         cell = np.zeros(len(batch), dtype=np.int64)
         for path, edges in c.axes.items():
-            place = np.searchsorted(np.asarray(edges[1:-1]), _numbers(batch, path), side="right")
+            values = _numbers(batch, path)
+            if bad := int((~np.isfinite(values)).sum()):
+                raise ValueError(f"{path}: {bad:,} of {len(values):,} events have no finite value; drop these events")
+            place = np.searchsorted(np.asarray(edges[1:-1]), values, side="right")
             cell = cell * (len(edges) - 1) + place
         if c.start is None:
+            if c.to in batch.schema:
+                raise ValueError(f"{c.to}: events come with weights; name them as start, or leave out the field")
             return kind, cell, np.ones(len(batch))
         check(batch, c.start)
         return kind, cell, _numbers(batch, c.start)
@@ -190,10 +199,10 @@ def check(batch: Batch, path: str, most: float = HUGE) -> None:
     Args:
         batch: Events.
         path: Field of their weights.
-        most: Largest weight, relative to the mean.
+        most: Largest weight, relative to the mean of the others.
 
     Raises:
-        ValueError: If a weight is not finite, negative, or huge; the message says how many and what to do.
+        ValueError: If a weight is not finite, negative, or huge, or their mean is far from 1; the message says how many and what to do.
     """
     w: Tensor = batch.field(path).values
     bad, negative = int((~w.isfinite()).sum()), int((w < 0).sum())
@@ -204,12 +213,18 @@ def check(batch: Batch, path: str, most: float = HUGE) -> None:
             f"{path}: {negative:,} of {len(w):,} weights are negative; make them positive with "
             "lpm.tasks.weights.positive, which keeps all sums"
         )
-    mean = float(w.double().mean()) if len(w) else 0.0
-    if mean > 0 and float(w.max()) > most * mean:
+    if not float(w.sum()) > 0:
+        return  # a part of the events that does not count
+    w, low, high = w.double(), *USUAL
+    mean, largest = float(w.mean()), float(w.max())
+    others = (float(w.sum()) - largest) / max(len(w) - 1, 1)
+    if len(w) > 1 and largest > most * others:
         raise ValueError(
-            f"{path}: one event weighs {float(w.max()) / mean:,.0f} times the mean of {len(w):,}; cap it, or unweight "
-            "the sample"
+            f"{path}: one event weighs {largest / others if others else math.inf:,.0f} times the mean of the other "
+            f"{len(w) - 1:,}; cap it, or unweight the sample"
         )
+    if not low <= mean <= high:
+        raise ValueError(f"{path}: weights are {mean:.2g} in the mean; divide by that, so that they are 1")
 
 
 def _levelled(table: Array, of_class: Array, most: float) -> Array:
