@@ -170,7 +170,7 @@ def test_bad_requests_are_named() -> None:
 def test_one_huge_weight_among_few_is_refused_too() -> None:
     values = torch.ones(40)
     values[17] = 1e6
-    with pytest.raises(ValueError, match="one event weighs 1,000,000 times the mean of the other 39; cap it"):
+    with pytest.raises(ValueError, match="one event weighs 1,000,000 times the mean of the other 39"):
         check(jets(40).with_field("jet", JET["weight"], values), "jet.weight")
     check(jets(40).with_field("jet", JET["weight"], torch.zeros(40)), "jet.weight")  # a part that does not count
 
@@ -185,7 +185,7 @@ def test_weights_of_another_size_than_one_are_refused(scale: float) -> None:
 def test_what_cannot_be_made_flat_is_named() -> None:
     mass = jets().field("jet.mass").values.clone()
     mass[:2] = torch.nan
-    with pytest.raises(ValueError, match="jet.mass: 2 of 6,000 events have no finite value; drop these events"):
+    with pytest.raises(ValueError, match=r"jet\.mass: 2 of 6,000 events have no finite value; drop these events"):
         Flatten(CONFIG).fit([jets().with_field("jet", JET["mass"], mass)])
-    with pytest.raises(ValueError, match="jet.weight: events come with weights; name them as start"):
+    with pytest.raises(ValueError, match=r"jet\.weight: events come with weights; name them as start"):
         Flatten(CONFIG).fit([jets().with_field("jet", JET["weight"], torch.ones(6000))])

@@ -202,7 +202,8 @@ def check(batch: Batch, path: str, most: float = HUGE) -> None:
         most: Largest weight, relative to the mean of the others.
 
     Raises:
-        ValueError: If a weight is not finite, negative, or huge, or their mean is far from 1; the message says how many and what to do.
+        ValueError: If a weight is not finite, negative, or huge, or their mean is far from 1; the message says how many
+            and what to do.
     """
     w: Tensor = batch.field(path).values
     bad, negative = int((~w.isfinite()).sum()), int((w < 0).sum())
