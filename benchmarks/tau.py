@@ -6,7 +6,8 @@
 `FOLDER/taus` plays the data, `FOLDER/mismodelled` the simulation. The first table is of a model that learned from
 labelled data. The second compares, at one share of quark and gluon jets that pass, models that learned from labelled
 simulation, and from data without labels in three ways (`lpm.tasks.transfer`), with the one that learned from labelled
-data, which is what could be had at best. All have the same architecture, steps and number of labelled candidates.
+data, which is what could be had at best. All have the same body, steps and number of labelled candidates; the best also
+learns the decay, which the first table judges.
 """
 
 from __future__ import annotations
@@ -87,8 +88,14 @@ def adversarial(simulation: Batch, data: Batch, o: argparse.Namespace, seed: int
 
 
 def transport(simulation: Batch, data: Batch) -> Batch:
-    """Simulated candidates whose signals lie where data have the same quantile, in bins of transverse momentum."""
-    return morphed(simulation, data, SIGNALS, "jet.pt", bins=12)
+    """Simulated candidates whose signals lie where data have the same quantile, in bins of transverse momentum.
+
+    Energies follow transverse momenta: directions are not moved.
+    """
+    out = morphed(simulation, data, SIGNALS, "jet.pt", bins=12)
+    pt, before = (b.field("particle.pt").values for b in (out, simulation))
+    energy = simulation.field("particle.energy").values * pt / before
+    return out.with_field("particle", out.schema.field("particle.energy"), energy)
 
 
 def scored(model: Model, test: Batch) -> Batch:

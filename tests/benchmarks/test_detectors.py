@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import runpy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from matching import matched_objects
-from quick import Start
+from quick import FOLDER, Start
 
+from lpm.data.batch import Batch
+from lpm.data.fields import PARTICLE
 from lpm.data.io.parquet import write_batches
 from lpm.data.matched import MATCHED
 
@@ -119,3 +124,20 @@ def test_tau(start: Start) -> None:
     _, found, back = start("tau")["tables"]
     assert [row[0] for row in found["rows"]][::4] == ["simulation alone", "labelled data (best)"]
     assert [row[0] for row in back["rows"]] == ["adversarial", "reweighted", "transported"]
+
+
+def test_transported_candidates_keep_their_directions(
+    monkeypatch: pytest.MonkeyPatch, toy_jets: Callable[..., Batch]
+) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    names = runpy.run_path(str(FOLDER / "tau.py"))
+    jets = toy_jets(400)
+    pt = jets.field("particle.pt").values
+    simulation = jets.with_field("particle", PARTICLE["energy"], 2 * pt)
+    data = simulation.with_field("particle", jets.schema.field("particle.pt"), 1.2 * pt)
+    transport = names["transport"]
+    monkeypatch.setitem(transport.__globals__, "SIGNALS", ("particle.pt",))
+    made = transport(simulation, data)
+    ratios = [made.field(f"particle.{n}").values / simulation.field(f"particle.{n}").values for n in ("pt", "energy")]
+    torch.testing.assert_close(*ratios)
+    assert float(ratios[0].median()) > 1.1
