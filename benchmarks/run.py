@@ -42,6 +42,7 @@ RESULTS_OF = {
     "learned_reduction": "A learned reduction of Feynman integrals",
     "pid": "Particle identification with missing detectors",
     "pid_tracks": "Particle identification on recorded tracks",
+    "pid_signals": "The same tracks without the numbers of their clusters",
     "transfer": "From simulation to data",
     "flash": "Flash simulation of a spectrometer",
     "flash_objects": "Flash simulation of leptons, photons and jets",

@@ -44,6 +44,15 @@ def test_pid_of_recorded_tracks(start: Start, shared_data: Path) -> None:
     assert str(shared_data) not in json.dumps(record)
 
 
+def test_clusters_are_not_counted(start: Start, shared_data: Path) -> None:
+    tracks = shared_data / "pid" / "alice_2010_tracks_100k.npz"
+    record = start("pid_signals", "--data", tracks, "--methods", "boosted,nσ with")
+    assert record["name"] == "pid_signals"
+    assert record["notes"][-1] == "No method sees tpc.samples, tpc.clusters, tpc.crossed, tpc.findable."
+    kaons = [row[3]["value"] for row in record["tables"][0]["rows"]]
+    assert max(kaons) < 0.9  # 0.98 where they are counted
+
+
 def test_flash_of_objects(start: Start, tmp_path: Path) -> None:
     pytest.importorskip("pythia8mc", reason="needs the sim extra")
     pytest.importorskip("fastjet", reason="needs the sim extra")
