@@ -126,8 +126,8 @@ def tell_apart(rows: Rows, generated: int, training: Training | None = None, net
 
     Returns:
         Means over seeds. Their errors are the larger of the spread over seeds, divided by the root of their number, and
-        the bootstrap of the judged showers, divided likewise, but by no more seeds than there are different parts to
-        judge: five where each judges a fifth, since further ones judge the same showers again.
+        the bootstrap of the judged showers, which shrinks more slowly, since the parts of two seeds share showers: with
+        k seeds that judge a fifth each, its square is (1 + (k - 1) / 5) / k of that of one.
 
     Raises:
         ValueError: If there are too few showers on one side.
@@ -304,9 +304,12 @@ def _divergence(p: Array, label: Array) -> Estimate:
 
 
 def _mean(found: Sequence[Estimate], different: float) -> Estimate:
-    """Mean over seeds, each of which judged a part of the showers, of which so many are different."""
-    values = np.array([e.value for e in found])
-    square = float(np.mean([e.error**2 for e in found])) / min(len(values), different)
+    """Mean over seeds, each of which judged its own random part of the showers, one in so many.
+
+    Two parts share as large a part of each other, so that the errors of their means are correlated by that.
+    """
+    values, shared = np.array([e.value for e in found]), 1 / different
+    square = float(np.mean([e.error**2 for e in found])) * (1 + (len(values) - 1) * shared) / len(values)
     if len(values) > 1:
         square = max(square, float(values.var(ddof=1)) / len(values))
     return Estimate.symmetric(float(values.mean()), math.sqrt(square))
