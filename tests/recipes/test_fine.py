@@ -201,3 +201,22 @@ def test_weights_that_events_come_with_count(jets: Callable[[list[str]], Batch],
         else:
             with pytest.raises(ValueError, match="weights are negative"):
                 made(files)
+
+
+def test_weights_are_judged_over_all_events(jets: Callable[[list[str]], Batch], tmp_path: Path) -> None:
+    """A light and a heavy event read together are no reason to refuse a sample in which many are as heavy."""
+    batch = jets(leaves(210))
+    run = tiny(fine(size=1, body="pfn", decorrelate=False))
+    head = replace(run.model.heads["label"], weight="jet.weight")
+    run = replace(run, model=replace(run.model, heads={"label": head}))
+    run = replace(run, data=replace(run.data, train=(str(tmp_path / "jets.parquet"),), budget=60))
+    light = torch.where(torch.arange(210) % 2 == 0, 1.9999, 1e-4)
+    for weight, message in ((light, None), (torch.where(torch.arange(210) == 5, 1e4, 1.0), "10,000 times the mean")):
+        weighted = batch.with_field("jet", JET["weight"], weight)
+        write_batches(tmp_path / "jets.parquet", [weighted], schema=weighted.schema)
+        for given in (None, weighted):
+            if message:
+                with pytest.raises(ValueError, match=message):
+                    open_data(run, HERE, given)
+            else:
+                assert open_data(run, HERE, given).events == 189  # a tenth is held back

@@ -83,7 +83,8 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
             batch = prepare(batch)
     if flatten:
         options, batch = _flattened(flatten, train, options, batch)
-    wanted = _wanted(config.model, flatten)
+    _check_weights([w for w in _weights(config.model) if not flatten or w != flatten.to], batch, train, valid, c.budget)
+    wanted = _wanted(config.model)
     ordered = {**options, "shuffle": False, "seed": 0, "epochs": 1}
     far = place.device.type == "cuda"  # copied from pinned memory, and made ready while it computes
     mixed = {**options, "seed": config.seed, "rank": place.rank, "world": place.size, "pin": far}
@@ -208,20 +209,28 @@ def _flattened(
     return {**options, "prepare": (lambda b: after(before(b))) if before else after}, None
 
 
-def _wanted(model: ModelConfig, flatten: FlattenConfig | None) -> Callable[[Batch], Tensor] | None:
+def _check_weights(paths: Iterable[str], batch: Batch | None, train: list[str], valid: list[str], budget: int) -> None:
+    """Refuse weights that events come with, if training cannot go well with them: a pass over that field alone."""
+    for path in paths:
+        if batch is not None:
+            check(batch, path)
+            continue
+        for files in filter(None, (train, valid)):
+            check(Batch.cat(list(Source(files, columns=[path], shuffle=False, seed=0, epochs=1, budget=budget))), path)
+
+
+def _wanted(model: ModelConfig) -> Callable[[Batch], Tensor] | None:
     """Which events can teach: all, or where all heads classify, those whose class one of them knows.
 
-    On the way, events that a head must refuse are refused: of a class outside its tree, of an impossible weight.
+    On the way, events that a head must refuse, of a class outside its tree, are refused.
     """
-    heads, made = {n: h for n, h in model.heads.items() if isinstance(h, ClassifyConfig)}, flatten and flatten.to
-    strict, weights = [h for h in heads.values() if h.strict], [w for w in _weights(model) if w != made]
+    heads = {n: h for n, h in model.heads.items() if isinstance(h, ClassifyConfig)}
+    strict = [h for h in heads.values() if h.strict]
     any_class = len(heads) < len(model.heads)
-    if any_class and not strict and not weights:
+    if any_class and not strict:
         return None
 
     def known(batch: Batch) -> Tensor:
-        for path in weights:
-            check(batch, path)
         answers = {n: class_mask(batch, h.target, h.classes, h.groups).any(1) for n, h in heads.items()}
         for name, head in heads.items():
             if head.strict:

@@ -27,7 +27,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from lpm.data.batch import Batch
 from lpm.data.schema import Field
@@ -114,14 +113,17 @@ class Flatten:
             ValueError: If there is no event of a known class, or a weight is negative or huge.
         """
         c, cells = self.config, int(np.prod([len(e) - 1 for e in self.config.axes.values()]))
-        classes, table = np.zeros(0), np.zeros((0, cells))
+        classes, table, weights = np.zeros(0), np.zeros((0, cells)), [np.zeros(0)]
         for batch in batches:
             if not len(classes):
                 self.labels = batch.schema.field(c.by).labels
                 classes, table = np.zeros(len(self.labels) + 1), np.zeros((len(self.labels) + 1, cells))
             kind, cell, weight = self._places(batch)
+            weights.append(weight)
             np.add.at(classes, kind, weight)
             np.add.at(table, (kind, cell), weight)
+        if c.start:
+            _check(np.concatenate(weights), c.start)
         known = classes[:-1]
         if not known.sum() > 0:
             raise ValueError(f"{c.by}: no event of a known class; weights cannot be made")
@@ -164,8 +166,7 @@ class Flatten:
             if c.to in batch.schema:
                 raise ValueError(f"{c.to}: events come with weights; name them as start, or leave out the field")
             return kind, cell, np.ones(len(batch))
-        check(batch, c.start)
-        return kind, cell, _numbers(batch, c.start)
+        return kind, cell, _possible(_numbers(batch, c.start), c.start)
 
 
 def positive(weights: ArrayLike, cell: ArrayLike) -> Array:
@@ -197,7 +198,7 @@ def check(batch: Batch, path: str, most: float = HUGE) -> None:
     """Refuse weights with which training cannot go well.
 
     Args:
-        batch: Events.
+        batch: All events of a sample: what is huge, a part of them cannot tell.
         path: Field of their weights.
         most: Largest weight, relative to the mean of the others.
 
@@ -205,8 +206,12 @@ def check(batch: Batch, path: str, most: float = HUGE) -> None:
         ValueError: If a weight is not finite, negative, or huge, or their mean is far from 1; the message says how many
             and what to do.
     """
-    w: Tensor = batch.field(path).values
-    bad, negative = int((~w.isfinite()).sum()), int((w < 0).sum())
+    _check(_possible(_numbers(batch, path), path), path, most)
+
+
+def _possible(w: Array, path: str) -> Array:
+    """The weights of any part of a sample, if all are finite and none is negative."""
+    bad, negative = int((~np.isfinite(w)).sum()), int((w < 0).sum())
     if bad:
         raise ValueError(f"{path}: {bad:,} of {len(w):,} weights are not finite; drop these events")
     if negative:
@@ -214,18 +219,22 @@ def check(batch: Batch, path: str, most: float = HUGE) -> None:
             f"{path}: {negative:,} of {len(w):,} weights are negative; make them positive with "
             "lpm.tasks.weights.positive, which keeps all sums"
         )
-    if not float(w.sum()) > 0:
-        return  # a part of the events that does not count
-    w, low, high = w.double(), *USUAL
-    mean, largest = float(w.mean()), float(w.max())
-    others = (float(w.sum()) - largest) / max(len(w) - 1, 1)
+    return w
+
+
+def _check(w: Array, path: str, most: float = HUGE) -> None:
+    """Refuse a sample of which one event decides, or whose weights are of another size than 1."""
+    total, largest, (low, high) = float(w.sum()), float(w.max(initial=0.0)), USUAL
+    if not total > 0:
+        return  # nothing counts here
+    others = (total - largest) / max(len(w) - 1, 1)
     if len(w) > 1 and largest > most * others:
         raise ValueError(
             f"{path}: one event weighs {largest / others if others else math.inf:,.0f} times the mean of the other "
             f"{len(w) - 1:,}; cap it, or unweight the sample"
         )
-    if not low <= mean <= high:
-        raise ValueError(f"{path}: weights are {mean:.2g} in the mean; divide by that, so that they are 1")
+    if not low <= total / len(w) <= high:
+        raise ValueError(f"{path}: weights are {total / len(w):.2g} in the mean; divide by that, so that they are 1")
 
 
 def _levelled(table: Array, of_class: Array, most: float) -> Array:
