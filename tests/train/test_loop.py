@@ -101,7 +101,7 @@ def test_early_stopping_keeps_the_best() -> None:
     assert result.stopped
     assert result.step < 400
     losses = [v["total"] for v in notes.of("valid")]
-    reached = float(model(held()[0])["line"].mean().detach())
+    reached = float(model(torch.cat(held()))["line"].mean().detach())
     assert reached == pytest.approx(min(losses), rel=1e-5)
 
 
@@ -140,9 +140,8 @@ def test_a_loss_that_is_not_finite_stops_names_its_events_and_keeps_the_checkpoi
     save_every: int, tmp_path: Path
 ) -> None:
     """Saved every 7 steps, looked at every 5: what went wrong at step 13 must not be saved at step 14."""
-    said = (
-        r"^at step 13 the loss is not finite: line of 2 of 16 events \(batch 12, event 2, batch 12, event 11\); .*kept$"
-    )
+    said = r"^at step 13 the loss is not finite: line of 2 of 16 events \(batch 12, event 2, batch 12, event 11\); .*"
+    said += "the last checkpoint is kept$" if save_every else "nothing had been saved yet$"
     with pytest.raises(ValueError, match=said):
         fit(Line(), Poisoned(), replace(CONFIG, save_every=save_every), record=Notes(), folder=tmp_path)
     if save_every:
@@ -158,6 +157,19 @@ def test_a_loss_that_is_not_finite_is_told_even_if_its_events_cannot_be() -> Non
 
     with pytest.raises(ValueError, match=r"line of 2 of 16 events \(which ones cannot be told: file is gone\)"):
         fit(Line(), Nameless(), CONFIG, record=Notes())
+
+
+def test_heads_that_fail_for_the_same_events_are_named_together() -> None:
+    class Three(Line):
+        def forward(self, batch: Tensor) -> dict[str, Tensor]:
+            line = super().forward(batch)["line"]
+            other = line.clone()
+            other[0] = math.nan if line.isnan().any() else 0.0
+            return {"line": line, "slope": line + 1, "other": other}
+
+    same = r"line, slope of 2 of 16 events \(batch 12, event 2, batch 12, event 11\)"
+    with pytest.raises(ValueError, match=rf"at step 13 .*: {same}; other of 3 of 16 events \(batch 12, event 0, "):
+        fit(Three(), Poisoned(), CONFIG, record=Notes())
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:

@@ -40,8 +40,29 @@ def test_portions_give_the_gradient_of_the_whole_batch(backward: bool, accumulat
 
 
 def test_an_event_that_does_not_fit_alone_ends_in_one_line() -> None:
-    with pytest.raises(ValueError, match=r"out of memory at step 1: one event of 1 tokens.*checkpoint is kept"):
+    with pytest.raises(ValueError, match=r"out of memory at step 1: one event of 1 tokens.*nothing had been saved yet"):
         train(0)
+
+
+def test_a_validation_that_does_not_fit_is_done_again_in_portions() -> None:
+    whole, heard = train(99)
+    torch.manual_seed(0)
+    model, notes = Greedy(99, judged=7), Notes()
+    fit(model, Counted(), PLAIN, record=notes, valid=held)
+    assert [x["largest"] for x in notes.of("out_of_memory")] == [15, 7]
+    for a, b in zip(heard.of("valid"), notes.of("valid"), strict=True):
+        assert a["total"] == pytest.approx(b["total"], rel=1e-5)
+    for x, y in zip(whole.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(x, y, atol=1e-6, rtol=1e-5)
+
+
+def test_moments_that_do_not_fit_end_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(*_: Any) -> None:
+        torch.empty(2**50)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(ValueError, match=r"out of memory at step 1 in the optimiser.*nothing had been saved yet$"):
+        train(99)
 
 
 def test_what_fits_is_remembered(tmp_path: Path) -> None:

@@ -24,12 +24,15 @@ class Line(nn.Module):
 
 
 class Greedy(Line):
-    """Needs more memory than any machine has if the batch has more than `fits` events; fails forward or backward."""
+    """Needs more memory than any machine has if the batch has more than `fits` events; fails forward or backward.
 
-    def __init__(self, fits: int, backward: bool = False) -> None:
+    `judged` is the same for validation.
+    """
+
+    def __init__(self, fits: int, backward: bool = False, judged: int = 999) -> None:
         super().__init__()
         self.drop.p = 0.0
-        self.fits, self.backward, self.seen = fits, backward, []
+        self.fits, self.backward, self.seen, self.judged = fits, backward, [], judged
         self.kept: Any = lambda: None
 
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
@@ -43,6 +46,8 @@ class Greedy(Line):
                 if not self.backward:
                     torch.empty(2**50)
                 losses["line"].register_hook(lambda _: torch.empty(2**50))
+        elif len(batch) > self.judged:
+            torch.empty(2**50)
         return losses
 
 
@@ -73,5 +78,5 @@ class Counted:
 
 
 def held() -> list[Tensor]:
-    """Validation batches."""
-    return [torch.randn(64, 3, generator=torch.Generator().manual_seed(-1))]
+    """Validation batches of several sizes."""
+    return list(torch.randn(64, 3, generator=torch.Generator().manual_seed(-1)).split([30, 24, 10]))

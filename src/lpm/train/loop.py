@@ -12,23 +12,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from lpm.train.checkpoint import Parts, load_state, save_state
+from lpm.train.checkpoint import Parts, has_state, load_state, save_state
 from lpm.train.config import TrainConfig
 from lpm.train.interrupt import interruptible
-from lpm.train.memory import Portions, TooLargeError, ran_out
+from lpm.train.memory import Portions, RestartError, TooLargeError, ran_out
 from lpm.train.muon import Muon
 from lpm.train.optim import Average, learning_rate, parameter_groups
 from lpm.train.pace import Pace, size
 from lpm.train.parallel import World, mean_over_ranks, wrap
+from lpm.train.validate import validate
 from lpm.train.watch import Watch
 
 __all__ = ["Fit", "Items", "Record", "fit"]
+
+Result = TypeVar("Result")
 
 
 class Items(Protocol):
@@ -103,6 +106,7 @@ def fit(
     Raises:
         ValueError: If the loss is no longer finite, a single event is too large for the memory, or there is nothing to
             resume from.
+        RestartError: If one of several processes ran out of memory; another start that resumes takes less at a time.
         KeyboardInterrupt: On Ctrl-C or SIGTERM, once the step in hand is done and the state is saved.
     """
     return _Loop(model, items, config, record, valid, folder, place or World(0, 1, torch.device("cpu"))).run(resume)
@@ -129,7 +133,9 @@ class _Loop:
             folder,
             place,
         )
-        self.model = model.to(place.device)
+        # What is to be sharded comes to the device block by block, so that the whole of it need not fit there.
+        sharded = config.parallel == "fsdp" and place.size > 1
+        self.model = model if sharded else model.to(place.device)
         if config.compile:
             self.model.compile(dynamic=True)
         self.wrapped: Any = wrap(self.model, config.parallel, place)
@@ -146,7 +152,7 @@ class _Loop:
         self.best: list[Tensor] | None = None
         self.fit = Fit(0, {})
         self.misses = 0
-        self.watch, self.portions = Watch(items.names, place), Portions(folder, place)
+        self.watch, self.portions = Watch(items.names, place, self._kept), Portions(folder, place)
         half = config.precision == "bf16" or (config.precision == "auto" and place.device.type == "cuda")
         self.cast = torch.autocast(place.device.type, torch.bfloat16) if half else nullcontext()
 
@@ -207,28 +213,51 @@ class _Loop:
             self.watch.add(self.fit.step + 1, state, found)
         if c.clip:
             nn.utils.clip_grad_norm_(self.parameters, c.clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        if self.average:
-            self.average.update()
+        self._move()
         self.fit.step += 1
         return losses[-1]
 
+    def _move(self) -> None:
+        """Change the weights by their gradients."""
+        try:
+            self.optimiser.step()
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+            raise ValueError(
+                f"out of memory at step {self.fit.step + 1} in the optimiser, whose moments need as much again as the "
+                f"weights or twice that; choose a smaller model or, on several GPUs, train.parallel=fsdp{self._kept()}"
+            ) from None
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update()
+
+    def _kept(self) -> str:
+        """What a message about the end of a training says of its past."""
+        if self.folder and has_state(self.folder / "training"):
+            return "; the last checkpoint is kept"
+        return "; nothing had been saved yet"
+
     def _gradients(self, batches: list[Any]) -> list[dict[str, Tensor]]:
         """Gradients of all batches of a step, and their (B,) losses; out of memory, once more in smaller portions."""
+        n = len(batches)
+        return self._fitting(lambda: [self._gradient(b, n, i == n - 1) for i, b in enumerate(batches)])
+
+    def _fitting(self, work: Callable[[], Result]) -> Result:
+        """What `work` gives; out of memory, once more in smaller portions."""
         while True:
             try:
-                return [self._gradient(batch, len(batches)) for batch in batches]
+                return work()
             except TooLargeError as error:
                 failed = TooLargeError(error.events, error.tokens)  # without the frames that hold tensors
             self._shrink(failed)
 
-    def _gradient(self, batch: Any, batches: int) -> dict[str, Tensor]:
+    def _gradient(self, batch: Any, batches: int, last: bool) -> dict[str, Tensor]:
         parts: list[dict[str, Tensor]] = []
         portions = self.portions.of(batch, size(self.model, batch))
         for i, portion in enumerate(portions):
             try:
-                with self._talks(i == len(portions) - 1):
+                with self._talks(last and i == len(portions) - 1):
                     with self.cast:
                         losses = self.wrapped(portion.to(self.place.device, non_blocking=True))
                         means = {n: x.mean() for n, x in losses.items()}
@@ -243,7 +272,10 @@ class _Loop:
         return {n: torch.cat([p[n] for p in parts]) for n in parts[0]} if len(parts) > 1 else parts[0]
 
     def _talks(self, last: bool) -> AbstractContextManager[None]:
-        """Processes exchange gradients once a batch, in its last portion."""
+        """Whole gradients are exchanged once a step, in the last portion of its last batch.
+
+        Shards are passed on at once: to keep the gradients of all weights until then is what sharding is to avoid.
+        """
         alone = last or not isinstance(self.wrapped, nn.parallel.DistributedDataParallel)
         return nullcontext() if alone else self.wrapped.no_sync()
 
@@ -257,11 +289,11 @@ class _Loop:
         if failed.events == 1:
             raise ValueError(
                 f"out of memory at step {step}: one event of {failed.tokens} tokens does not fit; choose a smaller "
-                "model or data.longest; the last checkpoint is kept"
+                f"model or data.longest{self._kept()}"
             )
         self.portions.shrink(failed)
         if self.place.size > 1:  # the others wait for this gradient and cannot be told
-            raise ValueError(
+            raise RestartError(
                 f"rank {self.place.rank} is out of memory at step {step} with {failed.tokens} tokens; --resume goes on "
                 f"from the last checkpoint in portions of {self.portions.largest}"
             )
@@ -279,21 +311,12 @@ class _Loop:
     @torch.no_grad()
     def _validate(self) -> None:
         assert self.valid is not None
+        valid = self.valid
         self._swap()
         self.wrapped.eval()
-        sums: dict[str, Tensor] = {}
-        count = 0
-        # Views draw at random; validation must neither disturb the training's stream nor vary between calls.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)  # torch.manual_seed would reach the accelerator's stream too
-            for portion in (p for b in self.valid() for p in self.portions.of(b, size(self.model, b))):
-                with self.cast:
-                    losses = self.model(portion.to(self.place.device, non_blocking=True))
-                count += len(portion)
-                sums = {n: sums.get(n, 0) + x.float().sum() for n, x in losses.items()}
-        if not count:
-            raise ValueError("no event to validate on; give some, or set train.valid_every to 0")
-        values = {n: float(mean_over_ranks(x / count, self.place)) for n, x in sums.items()}
+        values = self._fitting(
+            lambda: validate(self.model, valid(), portions=self.portions, cast=self.cast, place=self.place)
+        )
         total = sum((self.config.weights or {}).get(n, 1.0) * v for n, v in values.items())
         self._tell("valid", step=self.fit.step, loss=values, total=total)
         if math.isfinite(total) and not total >= self.fit.best:
@@ -329,7 +352,7 @@ class _Loop:
         if float(mean_over_ranks(finite.float(), self.place)) < 1:
             raise ValueError(
                 f"the weights are not finite after step {self.fit.step}; lower train.lr or look at the data with lpm "
-                "inspect; the last checkpoint is kept"
+                f"inspect{self._kept()}"
             )
         state = {"step": self.fit.step, "best": self.fit.best, "misses": self.misses, "losses": self.fit.losses}
         save_state(self.folder / "training", self._parts(), state, self.items.state(), self.place)

@@ -20,7 +20,7 @@ import torch
 from lpm.records.files import atomic_file
 from lpm.train.parallel import World, gather
 
-__all__ = ["Portions", "TooLargeError", "ran_out"]
+__all__ = ["Portions", "RestartError", "TooLargeError", "ran_out"]
 
 
 class TooLargeError(Exception):
@@ -36,6 +36,10 @@ class TooLargeError(Exception):
         self.events, self.tokens = events, tokens
 
 
+class RestartError(ValueError):
+    """This process cannot go on among the others, but what is on disk is good: another start that resumes will."""
+
+
 def ran_out(error: BaseException) -> bool:
     """Whether an error means that there is no memory left; on the CPU, PyTorch has no type of its own for it.
 
@@ -43,7 +47,11 @@ def ran_out(error: BaseException) -> bool:
         >>> ran_out(torch.OutOfMemoryError()), ran_out(RuntimeError("shapes differ"))
         (True, False)
     """
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in _ON_CPU)
+
+
+_ON_CPU = ("can't allocate memory", "could not create a primitive", "could not create a memory object")
+"""The allocator; and oneDNN, whose kernels take their own memory and do not say why they could not be made."""
 
 
 class Portions:

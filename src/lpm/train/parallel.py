@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 __all__ = ["Parallel", "World", "gather", "mean_over_ranks", "world", "wrap"]
 
 Parallel = Literal["none", "ddp", "fsdp"]
+
+_LAST_WORDS = 0.1
+"""Seconds that threads of gloo get to finish."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,10 @@ def world(device: str = "auto") -> Iterator[World]:
             raise told from error
         raise
     finally:
+        if place.type == "cpu":
+            # Threads of gloo free the tensors of the last exchange with Python's lock in hand. Those that ask for it
+            # when the interpreter has begun to end abort the process, and a training that is done counts as failed.
+            time.sleep(_LAST_WORDS)
         dist.destroy_process_group()
 
 
