@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -59,19 +60,55 @@ def test_a_sweep_has_a_run_for_each_combination(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--launch", "pbs"], "local, torchrun, slurm, htcondor"),
         (["--sweep", "train.lr"], "FIELD=V1,V2"),
         (["--sweep", "train.rate=1,2"], "no such field"),
         (["--sweep", "train.lr=1e-3,1e-3"], "share a folder"),
         (["--launch", "slurm", "--set", "train.steps=many"], "expected int"),
-        (["--launch", "slurm", "--nodes", "0"], "nodes"),
-        (["--ranks", "2", "--dry-run"], "--launch torchrun"),
     ],
 )
 def test_what_makes_no_sense_never_reaches_the_queue(words: list[str], said: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=said):
         lpm("train", "jets.top", "--out", tmp_path / "run", *words)
     assert not list(tmp_path.iterdir())
+
+
+LOCAL = "; got --launch local"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--launch", "pbs"], "--launch pbs: expected one of local, torchrun, slurm, htcondor"),
+        (["--launch", "slurm", "--nodes", "0"], "expected nodes, cpus, lead ≥ 1"),
+        (["--launch", "slurm", "--memory", "lots"], "memory 'lots': expected a number and a unit"),
+        (["--ranks", "4"], f"--ranks belongs to --launch torchrun, slurm or htcondor{LOCAL}"),
+        (["--launch", "local", "--nodes", "2"], f"--nodes belongs to --launch torchrun or slurm{LOCAL}"),
+        (["--time", "12:00:00"], f"--time belongs to --launch slurm or htcondor{LOCAL}"),
+        (["--gpus", "1", "--dry-run"], f"--gpus belongs to --launch torchrun, slurm or htcondor{LOCAL}"),
+        (
+            ["--launch", "torchrun", "--ranks", "2", "--device", "cuda:1"],
+            "--device cuda:1 with several ranks is one GPU",
+        ),
+    ],
+)
+def test_options_that_would_be_passed_over_are_wrong_usage(words: list[str], said: str, tmp_path: Path) -> None:
+    """Before, `--ranks 4` of a launcher that starts one process trained one process without a word."""
+    done = CliRunner().invoke(app, ["train", "jets.base", "--tiny", "--out", str(tmp_path / "run"), *words])
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"lpm: {said}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_that_asks_for_another_start_leaves_with_75(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lpm.train.memory import RestartError
+
+    def execute(*_: Any, **__: Any) -> None:
+        raise RestartError("rank 1 is out of memory")
+
+    monkeypatch.setattr("lpm.recipes.execute.execute", execute)
+    done = CliRunner().invoke(app, ["train", "jets.base", "--tiny", "--out", str(tmp_path / "run"), "--quiet"])
+    assert (done.exit_code, done.stderr) == (75, "lpm: rank 1 is out of memory\n")
 
 
 def test_a_folder_that_holds_a_run_is_not_submitted_again(tmp_path: Path) -> None:

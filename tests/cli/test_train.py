@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from lpm.cli.train import _chosen, _config
-from lpm.recipes import RunConfig
+from lpm.recipes import RECIPES, RunConfig
 from lpm.records.config import to_dict
 
 COMMAND = [sys.executable, "-c", "from lpm.cli.main import main; main()", "train"]
@@ -96,6 +96,16 @@ def test_arguments_of_the_recipe(tmp_path: Path) -> None:
     made = train("jets.base", "--tiny", "--out", tmp_path / "run", "--quiet", "--with", "observe=false")
     assert made.returncode == 0, made.stderr
     assert list(json.loads((tmp_path / "run" / "recipe.json").read_text())["model"]["heads"]) == ["next"]
+
+
+@pytest.mark.parametrize("text", ["1-photons,2", "1-photons, 2", '["1-photons", "2"]', '["1-photons", 2]'])
+def test_names_by_commas_and_names_that_look_like_numbers(text: str) -> None:
+    def made(recipe: str, choice: str) -> RunConfig:
+        return _config(recipe, None, None, 1, None, [choice])
+
+    both = RECIPES["calorimeter.universal"](size=1, datasets=("1-photons", "2"))
+    assert made("calorimeter.universal", f"datasets={text}") == both
+    assert made("calorimeter.flow", "dataset=2") == RECIPES["calorimeter.flow"](size=1, dataset="2")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def main(kind: str, folder: Path, steps: int, stop: int, resume: bool) -> None:
     """Train; at step `stop` the first rank fails."""
     torch.set_num_threads(1)
     config = tiny(RECIPES["jets.base"](size=2))
-    data = replace(config.data, limit=0, train=("sample:jets",), valid=("sample:jets",), budget=20_000)
+    data = replace(config.data, limit=0, train=("sample:jets",), budget=20_000)
     train = replace(config.train, steps=steps, save_every=2, valid_every=0, parallel=kind)
 
     def tell(event: str, **content: Any) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import pytest
 from lpm.recipes import RECIPES
 from lpm.recipes.base import RunConfig
 from lpm.records.config import from_dict, set_path, to_dict
-from lpm.records.files import atomic_directory, atomic_file
+from lpm.records.files import atomic_directory, atomic_file, locked
 from lpm.records.hashing import hash_file
 from lpm.records.run import Run, read
 
@@ -186,6 +187,47 @@ def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
         assert link.is_symlink()
         assert target.read_text() == text
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_second_process_is_refused_where_the_file_system_knows_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then a file says who writes; it goes with the block, and one that was left behind is named."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def none(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    holder = tmp_path / ".holder"
+    me = rf"process {os.getpid()} on \S+"
+    refused = rf"another process writes to it \({me}\); .* is no longer there, remove {holder}"
+    with locked(tmp_path):
+        with pytest.raises(ValueError, match=refused), locked(tmp_path):
+            pass
+        assert holder.exists()
+    assert not holder.exists()
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path):
+        raise KeyboardInterrupt
+    holder.touch()  # killed before it gave its name
+    with pytest.raises(ValueError, match="it gives no name"), locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(), PermissionError()])
+def test_a_lock_that_another_process_holds_is_no_lack_of_locks(
+    error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems say that permission is denied."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def held(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(fcntl, "flock", held)
+    with pytest.raises(ValueError, match="another process writes to it; wait"), locked(tmp_path):
+        pass
+    assert not (tmp_path / ".holder").exists()
 
 
 def test_unwritable_place(tmp_path: Path) -> None:

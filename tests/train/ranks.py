@@ -46,7 +46,8 @@ def main(kind: Any, optimiser: Any, folder: Path, way: str = "whole", step: int 
 
 
 if __name__ == "__main__":
+    words = [word for word in sys.argv[1:] if word != "--resume"]  # of another start: what fits is found in the folder
     try:
-        main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *sys.argv[4:5], *map(int, sys.argv[5:]))
+        main(words[0], words[1], Path(words[2]), *words[3:4], *map(int, words[4:]))
     except KeyboardInterrupt:
         sys.exit(130)

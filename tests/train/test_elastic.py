@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lpm.records.weights import load_tensors
-from lpm.train.launch import LAUNCHERS, Job, LaunchConfig
+from lpm.train.launch import LAUNCHERS, Job, LaunchConfig, carry_out
 from lpm.train.loop import fit
 from lpm.train.parallel import World
 from tests.train.test_loop import CONFIG, ROOT
@@ -108,15 +108,20 @@ def test_a_rank_that_fails_is_named_in_one_line(way: str, why: str, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_out_of_memory_on_one_rank_ends_in_one_line_and_goes_on_in_portions(kind: str, tmp_path: Path) -> None:
-    """The limit is halved in each start, until all fits; the result is that of whole batches."""
-    for tokens, largest in ((16, 8), (8, 4)):
-        done = launch(kind, "adamw", tmp_path, "memory")
-        assert done.returncode == 1
-        assert f"rank 1 is out of memory at step 1 with {tokens} tokens" in done.stderr
-        assert f"portions of {largest}; all ranks were stopped" in done.stderr
-    done = launch(kind, "adamw", tmp_path, "memory")
-    assert done.returncode == 0, done.stderr
+def test_out_of_memory_on_one_rank_ends_all_and_the_next_start_goes_on_in_portions(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The launcher makes it; the limit is halved in each, until all fits; the result is that of whole batches."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    job = Job(tmp_path, ("-m", "tests.train.ranks", kind, "adamw", str(tmp_path), "memory"))
+    assert carry_out(LAUNCHERS["torchrun"]([job], LaunchConfig(kind="torchrun", ranks=2))) == 0
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("lpm: ")]
+    assert len(said) == 4
+    for (failed, again), tokens, largest in zip((said[:2], said[2:]), (16, 8), (8, 4), strict=True):
+        assert f"rank 1 is out of memory at step 1 with {tokens} tokens" in failed
+        assert f"portions of {largest}; all ranks were stopped" in failed
+        assert again.startswith("lpm: starting again with --resume")
     alone(tmp_path / "alone", "adamw")
     (a, _), (b, _) = state(tmp_path / "alone"), state(tmp_path)
     for name, tensor in a.items():

@@ -1,19 +1,24 @@
 """Launchers: what they would write and run, to the letter; scripts that the shell and HTCondor understand."""
 
+import json
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lpm.train.launch import LAUNCHERS, Job, LaunchConfig, Plan, carry_out
+from lpm.train.launch import LAUNCHERS, Job, LaunchConfig, Plan, carry_out, check
 from lpm.train.launch.htcondor import script as condor_script
-from lpm.train.launch.ranks import what_failed
+from lpm.train.launch.options import USED_BY
+from lpm.train.launch.ranks import asks_for_restart, unsaved, what_failed
 from lpm.train.launch.slurm import script as slurm_script
+from lpm.train.memory import RestartError
 
 WORDS = ("-m", "lpm.cli", "train", "jets.top", "--out", "/runs/top")
 JOB = Job(Path("/runs/top"), WORDS)
@@ -36,7 +41,7 @@ SLURM = """#!/bin/bash
 #SBATCH --constraint=a100
 
 export OMP_NUM_THREADS=8
-training=(srun --kill-on-bad-exit=1 --cpus-per-task=32 python -m lpm.train.launch.ranks --nnodes=2 \
+training=(srun --kill-on-bad-exit=0 --wait=300 --cpus-per-task=32 python -m lpm.train.launch.ranks --nnodes=2 \
 --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}" \
 --rdzv-endpoint="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):$((20000 + SLURM_JOB_ID % 20000))" \
 --nproc-per-node=4 -m lpm.cli train jets.top --out /runs/top)
@@ -51,7 +56,8 @@ trap : TERM  # the training gets it too, and saves; this script waits for it
 while kill -0 $! 2>/dev/null; do wait $!; done  # a signal ends `wait`, not the training
 wait $!
 code=$?
-if [ "$near_limit" = 1 ] && [ "$code" -ne 0 ]; then
+# It was asked to stop, and saved; or ran out of memory, and takes less at a time from its next start on.
+if [ "$near_limit:$code" = 1:130 ] || [ "$code" = 75 ]; then
   exec scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"
@@ -76,8 +82,9 @@ allowed_execute_duration = 7200
 +JobFlavour = "workday"
 kill_sig = SIGTERM
 job_max_vacate_time = 120
-on_exit_remove = (ExitBySignal == false && ExitCode == 130) == false
-on_exit_hold = (ExitBySignal || ExitCode != 0) && (ExitBySignal == false && ExitCode == 130) == false
+on_exit_remove = (ExitBySignal == false && (ExitCode == 130 || ExitCode == 75)) == false
+on_exit_hold = (ExitBySignal || ExitCode != 0) && \
+(ExitBySignal == false && (ExitCode == 130 || ExitCode == 75)) == false
 on_exit_hold_reason = "the training failed, see /runs/top/job.err"
 queue
 """
@@ -131,7 +138,7 @@ def test_slurm_asks_for_nothing_that_was_not_asked_for() -> None:
     (text,) = plan(kind="slurm").files.values()
     for option in ("gpus", "mem", "time", "partition", "account", "signal"):
         assert f"--{option}" not in text.partition("\n\n")[0]
-    assert f"training=(srun --kill-on-bad-exit=1 --cpus-per-task=1 {TRAIN})" in text
+    assert f"training=(srun --kill-on-bad-exit=0 --wait=300 --cpus-per-task=1 {TRAIN})" in text
 
 
 def test_slurm_takes_paths_with_anything_in_them() -> None:
@@ -158,7 +165,8 @@ def test_htcondor_understands_the_description() -> None:
     assert submit["request_cpus"] == "2"
     assert submit["MY.JobFlavour"] == '"workday"'
     assert submit.expand("arguments").isdigit()  # $(ClusterId) is a number
-    outcomes = {"done": (False, 0), "interrupted": (False, 130), "failed": (False, 1), "killed": (True, 0)}
+    outcomes = {"done": (False, 0), "failed": (False, 1), "killed": (True, 0)}
+    outcomes |= {"interrupted": (False, 130), "asks to be started again": (False, 75)}
     decided = {}
     for name, (signalled, code) in outcomes.items():
         ad = classad2.ClassAd({"ExitBySignal": signalled, "ExitCode": code})
@@ -166,7 +174,8 @@ def test_htcondor_understands_the_description() -> None:
             ad[command] = classad2.ExprTree(submit[command])
         decided[name] = (ad.eval("on_exit_remove"), ad.eval("on_exit_hold"))
     again, hold = (False, False), (True, True)
-    assert decided == {"done": (True, False), "interrupted": again, "failed": hold, "killed": hold}
+    assert decided.pop("done") == (True, False)
+    assert decided == {"failed": hold, "killed": hold, "interrupted": again, "asks to be started again": again}
 
 
 def test_a_sweep_is_a_dag_with_a_node_a_run() -> None:
@@ -183,6 +192,42 @@ def test_a_sweep_is_a_dag_with_a_node_a_run() -> None:
 @pytest.mark.parametrize("text", [SLURM, CONDOR_SH], ids=["slurm", "htcondor"])
 def test_the_shell_understands_the_scripts(text: str) -> None:
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+@pytest.mark.parametrize(
+    ("near_limit", "code", "queued"),
+    [
+        (False, 0, False),
+        (True, 0, False),
+        (True, 130, True),
+        (False, 130, False),
+        (True, 1, False),
+        (False, 1, False),
+        (True, 137, False),
+        (False, 75, True),
+        (True, 75, True),
+    ],
+)
+def test_slurm_queues_again_what_saved_near_the_limit_or_asks_for_it(
+    near_limit: bool, code: int, queued: bool, tmp_path: Path
+) -> None:
+    """The script itself, with programs in the place of Slurm's; the training ends when it was told to."""
+    said, told = tmp_path / "said", shlex.quote(str(tmp_path / "told"))
+    os.mkfifo(tmp_path / "told")
+    hears = f"kill -USR1 $PPID; read teller < {told}; while kill -0 $teller 2>/dev/null; do :; done"
+    for name, text in {
+        "srun": f"{hears if near_limit else ':'}; exit {code}",
+        "scancel": f"echo $$ > {told}",
+        "scontrol": f'echo "$@" >> {shlex.quote(str(said))}',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    text = slurm_script(Job(tmp_path / "run", WORDS), LaunchConfig(kind="slurm", time="01:00:00"))
+    done = subprocess.run(["bash", "-c", text], env=environment, check=False, timeout=60)
+    assert done.returncode == (0 if queued else code)
+    assert (said.read_text() if said.exists() else "") == ("requeue 7\n" if queued else "")
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
@@ -212,6 +257,35 @@ def test_a_plan_is_written_and_run_until_something_fails(tmp_path: Path) -> None
     assert mark.exists()
     with pytest.raises(ValueError, match="no-such-program: no such program here"):
         carry_out(Plan((("no-such-program",),)))
+
+
+def test_a_training_that_asks_for_another_start_gets_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It asks twice; one that never has enough is given up."""
+    said = tmp_path / "said"
+    program = f"""if True:
+        import pathlib, sys
+        said = pathlib.Path({str(said)!r})
+        before = said.read_text() if said.exists() else ""
+        said.write_text(before + " ".join(sys.argv[2:]) + ";")
+        sys.exit(75 if before.count(";") < int(sys.argv[1]) else 0)"""
+
+    def train(fails: int, *words: str, kind: str = "torchrun") -> int:
+        said.unlink(missing_ok=True)
+        made = plan(Job(tmp_path, ("-c", program, str(fails), *words)), kind=kind)
+        return carry_out(Plan(tuple((sys.executable, *c[1:]) for c in made.commands), restarts=made.restarts))
+
+    assert train(2, "new") == 0
+    assert said.read_text() == "new;new --resume;new --resume;"
+    assert capfd.readouterr().err.splitlines() == [
+        f"lpm: starting again with --resume, for the {n}. of at most 8 times" for n in (1, 2)
+    ]
+    assert train(1, "--resume", "old") == 0
+    assert said.read_text() == "--resume old;--resume old;"
+    assert train(99) == 75
+    assert said.read_text().count(";") == 9
+    assert train(99, kind="local") == 75
+    assert said.read_text().count(";") == 1
+    assert plan(kind="torchrun", nodes=2, rendezvous="n1:29400").restarts == 0  # the other machine cannot be told
 
 
 def test_a_submission_that_failed_halfway_is_completed_and_nothing_submitted_twice(
@@ -273,6 +347,50 @@ def test_what_makes_no_sense_is_refused(options: dict[str, object], said: str) -
         plan(**options)
 
 
+OPTIONS = {"nodes": 2, "ranks": 4, "gpus": 3, "cpus": 2, "memory": "4G", "time": "01:00:00", "partition": "short",
+           "account": "atlas", "lead": 60, "extra": ("x",), "rendezvous": "n1:29400"}  # fmt: skip
+BESIDE = {("lead", "slurm"): {"time": "01:00:00"}, ("rendezvous", "torchrun"): {"nodes": 2},
+          ("nodes", "torchrun"): {"rendezvous": "n1:29400"}}  # fmt: skip
+"""Options that make sense with another one only."""
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("kind", LAUNCHERS)
+def test_an_option_changes_what_is_run_or_is_refused(kind: Any, name: str) -> None:
+    if kind not in USED_BY[name]:
+        with pytest.raises(ValueError, match=rf"^--{name} belongs to --launch .*; got --launch {kind}$"):
+            check(LaunchConfig(kind=kind, **{name: OPTIONS[name]}))
+        return
+    beside: dict[str, Any] = BESIDE.get((name, kind), {})
+    config = LaunchConfig(kind=kind, python="python", **beside, **{name: OPTIONS[name]})
+    check(config)
+    without = replace(config, **{name: "n0:29400" if name == "rendezvous" else getattr(LaunchConfig, name)})
+    assert LAUNCHERS[kind]([JOB], config) != LAUNCHERS[kind]([JOB], without)
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "said"),
+    [
+        ({"kind": "local", "ranks": 4}, "auto", "--ranks belongs to --launch torchrun, slurm or htcondor; got"),
+        ({"kind": "torchrun", "time": "01:00:00"}, "auto", "--time belongs to --launch slurm or htcondor; got"),
+        ({"kind": "slurm", "rendezvous": "n1:1"}, "auto", "--rendezvous belongs to --launch torchrun; got"),
+        ({"kind": "torchrun", "rendezvous": "n1:1"}, "auto", "several machines meet; got --nodes 1"),
+        ({"kind": "slurm", "lead": 60}, "auto", "got no --time"),
+        ({"kind": "torchrun", "ranks": 2}, "cuda:1", "use --device cuda, each takes its own"),
+        ({"kind": "slurm", "nodes": 2}, "cuda:0", "use --device cuda, each takes its own"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(options: dict[str, Any], device: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        check(LaunchConfig(**options), device)
+
+
+def test_one_process_may_choose_its_gpu() -> None:
+    check(LaunchConfig(kind="torchrun", gpus=1), "cuda:1")
+    check(LaunchConfig(), "cuda:1")
+    check(LaunchConfig(kind="torchrun", gpus=2), "cuda")
+
+
 def test_htcondor_refuses_spaces_in_folders() -> None:
     with pytest.raises(ValueError, match="without spaces"):
         plan(Job(Path("/my runs/top"), WORDS), kind="htcondor")
@@ -295,3 +413,60 @@ def test_the_rank_that_failed_first_is_named() -> None:
     assert what_failed({0: alone, 1: Failure(-9, timestamp=4)}).startswith("rank 1 failed: killed")
     assert what_failed({0: alone}) == "rank 0 failed: ConnectionError: another rank went away"
     assert what_failed({0: Failure(1, timestamp=4), 1: lost}) == "rank 1 failed: exit code 1"
+
+
+def test_a_rank_that_asks_for_another_start_is_heard_though_it_was_stopped_on_its_way_out() -> None:
+    asks = {"message": f"{RestartError.__name__}: rank 1 is out of memory"}
+    assert asks_for_restart(Failure(75))
+    assert asks_for_restart(Failure(-15, asks))
+    assert not asks_for_restart(Failure(1, {"message": "ConnectionError: another rank went away"}))
+    assert not asks_for_restart(Failure(-15, "Signal 15 received"))
+
+
+def test_why_a_state_could_not_be_saved(tmp_path: Path) -> None:
+    """Another rank that went away is not the reason, and a report may be cut."""
+    says = {"a": "ConnectionError: lost", "b": "RestartError: memory", "d": "ValueError: disk\nfull"}
+    for name, text in says.items():
+        (tmp_path / name).write_text(json.dumps({"message": {"message": text}}))
+    (tmp_path / "c").write_text('{"message"')
+    assert not unsaved(tmp_path / name for name in "abc")
+    assert unsaved(tmp_path / name for name in "abcd") == "ValueError: disk full"
+
+
+RANKS = """if True:
+    import json, os, pathlib, signal, sys
+    def fails(number, text):
+        report = {"message": {"message": text, "extraInfo": {"timestamp": "1"}}}
+        pathlib.Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(report))
+        os._exit(number)
+    def saves(*_):
+        fails(1, "ValueError: disk full") if sys.argv[1] == "full" else os._exit(130)
+    if sys.argv[1] == "memory":
+        fails(75, "RestartError: too little") if os.environ["RANK"] == "1" else fails(1, "ConnectionError: lost")
+    signal.signal(signal.SIGTERM, saves)
+    os.kill(os.getppid(), signal.SIGTERM)
+    while True: signal.pause()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("way", "code", "said"),
+    [
+        (
+            "memory",
+            75,
+            "lpm: rank 1 failed: RestartError: too little; all ranks were stopped, the last checkpoint is kept",
+        ),
+        ("full", 1, "lpm: a rank failed when asked to stop: ValueError: disk full; the last checkpoint is kept"),
+        ("saved", 130, ""),
+    ],
+)
+def test_how_ranks_ended_is_told_by_the_exit_code(way: str, code: int, said: str, tmp_path: Path) -> None:
+    program = tmp_path / "rank.py"
+    program.write_text(RANKS)
+    ranks = "2" if way == "memory" else "1"
+    words = ["-m", "lpm.train.launch.ranks", "--standalone", f"--nproc-per-node={ranks}", str(program), way]
+    done = subprocess.run([sys.executable, *words], check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("lpm: ")] == ([said] if said else [])

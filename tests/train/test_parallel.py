@@ -121,6 +121,12 @@ def test_only_the_outermost_of_nested_lists_are_split(monkeypatch: pytest.Monkey
     assert split == [inner, alone, model]
 
 
+def test_one_gpu_is_refused_for_several_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="use --device cuda, each rank takes its own"), world("cuda:1"):
+        pass
+
+
 def test_cuda_is_refused_where_there_is_none() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")

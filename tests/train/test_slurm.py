@@ -20,7 +20,7 @@ import pytest
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "sinfo")
 LPM = [sys.executable, "-m", "lpm.cli", "train"]
 STEPS = 200
-RECIPE = ["jets.base", "--tiny", "--data", "sample:jets", "--valid", "sample:jets", "--seed", "5"]
+RECIPE = ["jets.base", "--tiny", "--data", "sample:jets", "--seed", "5"]
 RECIPE += ["--device", "cpu"]
 for _field in (f"steps={STEPS}", "log_every=1", "valid_every=0", "save_every=0"):
     RECIPE += ["--set", f"train.{_field}"]

@@ -1,7 +1,7 @@
 """`lpm`: all verbs, and how errors leave.
 
 Exit codes: 0 done, 1 failed (one line says what was expected, what came and what to do), 2 wrong usage,
-130 interrupted.
+130 interrupted; `lpm train` on several processes also 75, start again with `--resume`.
 """
 
 from __future__ import annotations

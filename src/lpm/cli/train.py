@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from lpm.cli import launch as at
-from lpm.train.launch import LAUNCHERS, LaunchConfig
-from lpm.train.launch.command import Kind
+from lpm.train.launch import LAUNCHERS, LaunchConfig, check
+from lpm.train.launch.command import INTERRUPTED, RESTART, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,17 +64,15 @@ def train(
     Raises:
         ValueError: If the recipe, a setting or the data do not fit, or the launcher cannot do what is asked.
     """
-    if launch not in LAUNCHERS:
-        raise ValueError(f"--launch {launch}: expected one of {', '.join(LAUNCHERS)}")
+    where = _where(
+        launch, device, nodes=nodes, ranks=ranks, gpus=gpus, cpus=cpus, memory=memory, time=time, lead=lead,
+        partition=partition, account=account, extra=tuple(extra or ()), rendezvous=rendezvous,
+    )  # fmt: skip
     resumed = out if resume and not sweep else None
     config = _chosen(recipe, resumed, data, valid, size, start, choice, seed, tiny, change)
     if launch == "local" and not sweep and not dry_run:
         _here(recipe, config, out, device, resume, mlflow, tensorboard, quiet)
         return
-    where = LaunchConfig(
-        kind=cast(Kind, launch), nodes=nodes, ranks=ranks, gpus=gpus, cpus=cpus, memory=memory, time=time, lead=lead,
-        partition=partition, account=account, extra=tuple(extra or ()), rendezvous=rendezvous,
-    )  # fmt: skip
     words = [recipe, *_words("--data", data), *_words("--valid", valid), *_words("--set", change)]
     words += [*_words("--size", size), *_words("--with", choice), *_words("--start", start), *_words("--seed", seed)]
     words += [] if device == "auto" else ["--device", device]
@@ -82,6 +80,19 @@ def train(
     switches["--quiet"] = quiet or launch in ("slurm", "htcondor")
     words += [name for name, on in switches.items() if on]
     at.start(at.jobs(words, out, sweep or [], config, resume), where, dry_run)
+
+
+def _where(launch: str, device: str, **options: Any) -> LaunchConfig:
+    """Where it runs; an option that makes no sense, or that this launcher does not use, is wrong usage."""
+    try:
+        if launch not in LAUNCHERS:
+            raise ValueError(f"--launch {launch}: expected one of {', '.join(LAUNCHERS)}")
+        config = LaunchConfig(kind=cast(Kind, launch), **options)
+        check(config, device)
+    except ValueError as error:
+        typer.echo(f"lpm: {error}", err=True)
+        raise typer.Exit(2) from None
+    return config
 
 
 def _words(name: str, values: list[str] | str | int | None) -> list[str]:
@@ -99,6 +110,7 @@ def _here(
     from lpm.cli.progress import training
     from lpm.recipes.execute import execute
     from lpm.recipes.track import also
+    from lpm.train.memory import RestartError
 
     first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun, one speaks
     mlflow, tensorboard = mlflow and first, tensorboard and first
@@ -111,7 +123,10 @@ def _here(
     except KeyboardInterrupt:
         if first:
             typer.echo(f"lpm: interrupted; go on with: lpm train {recipe} --out {out} --resume", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
+    except RestartError as error:
+        typer.echo(f"lpm: {error}", err=True)
+        raise typer.Exit(RESTART) from None
     if first:
         typer.echo(f"trained {config.name}: {out}. Next: lpm report {out}")
 
@@ -189,19 +204,29 @@ def _agrees(before: RunConfig, given: Mapping[str, Any], asked: RunConfig | None
         )
 
 
-def _choices(entries: list[str]) -> dict[str, Any]:
-    """Arguments of a recipe from NAME=VALUE, the value as JSON or a bare word."""
+def _choices(function: Callable[..., RunConfig], entries: list[str]) -> dict[str, Any]:
+    """Arguments of a recipe from NAME=VALUE, the value as JSON or a bare word; where it takes several, by commas.
+
+    What a recipe takes as a word is one though it looks like a number: so data set 2 is named.
+    """
     import json
 
+    kinds = getattr(function, "__annotations__", {})
     out: dict[str, Any] = {}
     for entry in entries:
         name, equal, text = entry.partition("=")
         if not equal or not name.isidentifier():
             raise ValueError(f"--with {entry}: expected NAME=VALUE, such as --with inputs=full")
         try:
-            out[name] = json.loads(text)
+            value = json.loads(text)
         except json.JSONDecodeError:
-            out[name] = text
+            value = text
+        word = value if isinstance(value, str) else text
+        if kinds.get(name) in ("str", str):
+            value = word
+        elif kinds.get(name) in ("tuple[str, ...]", tuple[str, ...]):
+            value = tuple(str(w).strip() for w in (value if isinstance(value, list) else word.split(",")))
+        out[name] = value
     return out
 
 
@@ -223,9 +248,10 @@ def _config(
     given: dict[str, Any] = {k: tuple(v) for k, v in (("data", data), ("valid", valid)) if v}
     if start is not None:
         given["start"] = start
-    given |= _choices(choice or [])
-    if "data" in given and isinstance(given["data"], str):
-        raise ValueError(f"--with data={given['data']}: files to train on are named by --data")
+    chosen = _choices(function, choice or [])
+    if "data" in chosen:
+        raise ValueError("--with data: files to train on are named by --data")
+    given |= chosen
     try:
         config = function(size=size or _dial(function, given, start), **given)
     except TypeError as error:

@@ -91,8 +91,16 @@ def universal(
         size: The dial.
         data: Training files, of all of them.
         valid: Validation files.
-        datasets: Names of data sets.
+        datasets: Names of data sets: `1-photons`, `1-pions`, `2`, `3`.
+
+    Raises:
+        ValueError: If there is no such data set, none is named, or one twice.
     """
+    if not datasets or any(name not in DATA_SETS for name in datasets):
+        raise ValueError(
+            f"datasets: expected names out of {', '.join(DATA_SETS)}, got {', '.join(datasets) or 'none'}; name them "
+            "by commas, such as --with datasets=1-photons,2"
+        )
     many = together([_alike(DATA_SETS[name].geometry, name, DATA_SETS[name].threshold) for name in datasets])
     run = flow(size, data, valid, datasets[0])
     model = replace(run.model, tokenizers=_tokenizers(many))

@@ -6,8 +6,10 @@ import contextlib
 import os
 import secrets
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 __all__ = ["atomic_directory", "atomic_file", "locked", "recover_directory"]
 
@@ -112,28 +114,57 @@ def recover_directory(path: Path) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Keep other processes from writing to a folder. The lock falls with the process, however that ends.
 
+    Where there are no such locks (some network file systems, Windows), a file `.holder` names the process that writes
+    to the folder instead. That one stays if the process is killed, and has to be removed by hand.
+
     Raises:
         ValueError: If another process holds it, or the folder cannot be written.
     """
     try:
-        import fcntl
-    except ImportError:  # Windows has no such locks
-        yield
-        return
-    try:
         file = (folder / ".lock").open("w")
     except OSError as error:
         raise ValueError(f"cannot write {folder}: {error.strerror}; choose a folder that you may write to") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{folder}: another process writes to it; wait for its end, or choose another folder"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
+    with file, contextlib.nullcontext() if _flock(file, folder) else _held(folder):
         yield
+
+
+def _flock(file: TextIO, folder: Path) -> bool:
+    """Lock a file of a folder; False if there are no such locks here."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise ValueError(
+            f"{folder}: another process writes to it; wait for its end, or choose another folder"
+        ) from None
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Be the one whose file is in a folder: of several that create it, one succeeds, also over a network."""
+    path = folder / ".holder"
+    try:
+        file = path.open("x", encoding="utf-8")
+    except FileExistsError:
+        try:
+            who = path.read_text(encoding="utf-8").strip()
+        except OSError:  # it has just gone
+            who = ""
+        raise ValueError(
+            f"{folder}: another process writes to it ({who or 'it gives no name'}); wait for its end, or choose "
+            f"another folder; if that process is no longer there, remove {path}"
+        ) from None
+    try:
+        with file:
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _beside(path: Path) -> tuple[Path, Path]:

@@ -33,6 +33,9 @@ __all__ = ["Fit", "Items", "Record", "fit"]
 
 Result = TypeVar("Result")
 
+_AGREE = 10
+"""Steps after which several processes ask each other at the latest whether one was told to stop."""
+
 
 class Items(Protocol):
     """Batches with a memory of how far they were read."""
@@ -192,10 +195,10 @@ class _Loop:
                 module.eval()
 
     def _leaves(self, interrupted: Callable[[], bool]) -> bool:
-        """Whether to stop here. Several processes agree on it where they talk anyway, else some would wait for ever."""
+        """Whether to stop here. Several processes agree on it every few steps, else some would wait for ever."""
         if self.place.size == 1:
             return interrupted()
-        if self.fit.step % self.config.log_every:
+        if self.fit.step % min(self.config.log_every, _AGREE):
             return False
         return bool(mean_over_ranks(torch.tensor(float(interrupted()), device=self.place.device), self.place) > 0)
 
@@ -294,8 +297,8 @@ class _Loop:
         self.portions.shrink(failed)
         if self.place.size > 1:  # the others wait for this gradient and cannot be told
             raise RestartError(
-                f"rank {self.place.rank} is out of memory at step {step} with {failed.tokens} tokens; --resume goes on "
-                f"from the last checkpoint in portions of {self.portions.largest}"
+                f"rank {self.place.rank} is out of memory at step {step} with {failed.tokens} tokens; the next start "
+                f"with --resume takes portions of {self.portions.largest}"
             )
         self._tell("out_of_memory", step=step, tokens=failed.tokens, largest=self.portions.largest)
 

@@ -50,16 +50,21 @@ def world(device: str = "auto") -> Iterator[World]:
         device: `cpu`, `cuda`, or `auto` for CUDA where there is one.
 
     Raises:
-        ValueError: If CUDA is asked for and there is none, or the device has no known name.
+        ValueError: If CUDA is asked for and there is none, the device has no known name, or it is one GPU for several
+            processes.
         ConnectionError: If another process went away.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise ValueError(f"device {device!r}: expected cpu, cuda or auto")
+    size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    if size > 1 and ":" in device:
+        raise ValueError(
+            f"device {device}: all {size} ranks would share it; use --device cuda, each rank takes its own"
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("device cuda: no CUDA device was found; use --device cpu")
-    size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     place = torch.device("cuda", local) if device == "cuda" else torch.device(device)
     if place.type == "cuda":
         torch.cuda.set_device(place)

@@ -20,9 +20,18 @@ from typing import Literal
 from lpm.records.files import atomic_file
 from lpm.records.time_limit import seconds_of
 
-__all__ = ["Job", "Kind", "LaunchConfig", "Plan", "carry_out", "here", "processes", "several"]
+__all__ = ["INTERRUPTED", "RESTART", "Job", "Kind", "LaunchConfig", "Plan", "carry_out", "here", "processes", "several"]
 
 Kind = Literal["local", "torchrun", "slurm", "htcondor"]
+
+INTERRUPTED = 130
+"""Exit code of a training that was asked to stop and saved its state."""
+
+RESTART = 75
+"""Exit code of a training that asks to be started again with `--resume` (EX_TEMPFAIL of sysexits.h)."""
+
+RESTARTS = 8
+"""Starts again at most: each one halves what a process takes at a time, and a 256th is little enough."""
 
 SUBMITTED = ".submitted"
 """File in a run folder: it waits in the queue, while others of the same sweep could not be submitted yet."""
@@ -107,11 +116,13 @@ class Plan:
         commands: Argument lists, to be run one after the other, from the present folder.
         files: {path: text} to be written before.
         submits: The run folder that each command submits; empty if a command is the run itself.
+        restarts: How often a command that leaves with `RESTART` is run again, with `--resume`.
     """
 
     commands: tuple[tuple[str, ...], ...]
     files: Mapping[Path, str] = field(default_factory=dict)
     submits: tuple[Path, ...] = ()
+    restarts: int = 0
 
     def __str__(self) -> str:
         """Files and commands as a dry run shows them."""
@@ -146,16 +157,19 @@ def here(jobs: Sequence[Job], config: LaunchConfig) -> Plan:
 def several(jobs: Sequence[Job], config: LaunchConfig) -> Plan:
     """Launcher `torchrun`: several processes on this machine; on several, run the same command on each of them.
 
+    On one machine a training that asks for another start gets it. Of several, each would have to: there all end.
+
     Raises:
         ValueError: If there are several machines and no rendezvous.
     """
-    rendezvous = ["--standalone"]
+    rendezvous, restarts = ["--standalone"], RESTARTS
     if config.nodes > 1:
         if not re.fullmatch(r"\S+:\d+", config.rendezvous):
             raise ValueError(f"rendezvous {config.rendezvous!r}: several nodes need HOST:PORT of the first of them")
         endpoint = f"--rdzv-endpoint={config.rendezvous}"
         rendezvous = [f"--nnodes={config.nodes}", "--rdzv-backend=c10d", "--rdzv-id=lpm", endpoint]
-    return Plan(tuple(tuple(processes(job.words, config, rendezvous)) for job in jobs))
+        restarts = 0
+    return Plan(tuple(tuple(processes(job.words, config, rendezvous)) for job in jobs), restarts=restarts)
 
 
 def carry_out(plan: Plan) -> int:
@@ -179,7 +193,7 @@ def carry_out(plan: Plan) -> int:
         if note is not None and note.exists():
             sys.stderr.write(f"{note.parent}: was submitted before; delete {note} to submit it again\n")
             continue
-        if code := _run(command):
+        if code := _persist(command, plan.restarts):
             return code
         if note is not None:
             with atomic_file(note) as temporary:
@@ -187,6 +201,18 @@ def carry_out(plan: Plan) -> int:
     for note in notes:
         note.unlink(missing_ok=True)
     return 0
+
+
+def _persist(command: Sequence[str], restarts: int) -> int:
+    """Run one command, and again with `--resume` while it asks for that."""
+    code = _run(command)
+    for number in range(1, restarts + 1):
+        if code != RESTART:
+            break
+        sys.stderr.write(f"lpm: starting again with --resume, for the {number}. of at most {restarts} times\n")
+        command = command if "--resume" in command else (*command, "--resume")
+        code = _run(command)
+    return code
 
 
 def _run(command: Sequence[str]) -> int:

@@ -2,7 +2,8 @@
 
 The run folder lies on a file system that all machines share. A job that is vacated, or whose time is nearly over, gets
 SIGTERM: the training saves its state and leaves with 130, and the job waits in the queue for its next start, which
-resumes. Any other failure holds the job with the reason; `condor_release` starts it again.
+resumes. So it does after 75, if one of several processes ran out of memory. Any other failure holds the job with the
+reason; `condor_release` starts it again.
 """
 
 from __future__ import annotations
@@ -11,12 +12,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from lpm.train.launch.command import Job, LaunchConfig, Plan, processes
+from lpm.train.launch.command import INTERRUPTED, RESTART, Job, LaunchConfig, Plan, processes
 
 __all__ = ["dag", "description", "htcondor", "script"]
-
-INTERRUPTED = 130
-"""Exit code of a training that was asked to stop and saved its state."""
 
 
 def htcondor(jobs: Sequence[Job], config: LaunchConfig) -> Plan:
@@ -62,7 +60,7 @@ exec "${{training[@]}}"
 def description(job: Job, config: LaunchConfig) -> str:
     """Text of the submit description of one job."""
     f = job.folder
-    again = f"ExitBySignal == false && ExitCode == {INTERRUPTED}"
+    again = f"ExitBySignal == false && (ExitCode == {INTERRUPTED} || ExitCode == {RESTART})"
     commands: dict[str, object] = {
         "universe": "vanilla",
         "batch_name": f.name,
