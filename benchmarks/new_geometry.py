@@ -106,7 +106,7 @@ def judged(o: argparse.Namespace, made: Batch, held: Batch) -> dict[str, Any]:
     judging = Judging(
         generated=described(made[:n]), reference=described(held[:n]), geometry=Planes.of(BOX),
         min_samples=n // 5, max_samples=n,
-        training=Training(hidden=o.hidden, epochs=o.epochs, seeds=o.classifiers),
+        training=Training(hidden=o.hidden, epochs=1, steps=o.judged, seeds=o.classifiers, scaled=True),
     )  # fmt: skip
     found: dict[str, Any] = {}
     for name in ("separation", "fpd", "kpd", "classifier-high"):
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--tune", type=int, default=500, help="training steps in the new one")
     parser.add_argument("--runs", type=Path, help="folder of the trained models; forgotten if absent")
     parser.add_argument("--hidden", type=int, default=256, help="width of classifiers")
-    parser.add_argument("--epochs", type=int, default=30, help="passes of classifiers")
+    parser.add_argument("--judged", type=int, default=2000, help="steps of classifiers")
     parser.add_argument("--classifiers", type=int, default=5, help="classifiers trained")
     o = parser.parse_args()
     torch.set_num_threads(1)
@@ -176,7 +176,7 @@ def main() -> None:
         folder = o.runs or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         if o.quick:
-            o.counts, o.size, o.showers, o.hidden, o.epochs, o.classifiers = "20", 1, 100, 8, 1, 1
+            o.counts, o.size, o.showers, o.hidden, o.judged, o.classifiers = "20", 1, 100, 8, 1, 1
             o.datasets, o.tune, o.steps = "1-photons", 2, 2
         if not o.boxes:
             sys.exit("name the showers in boxes with --boxes; docs/tasks/calorimeter.md says where they are")
@@ -189,7 +189,7 @@ def main() -> None:
     record.notes = [
         f"First {o.steps:,} steps in {o.datasets.replace(',', ', ')}, {o.showers:,} simulated showers of each; then "
         f"{o.tune:,} steps in the new geometry, as many as from nothing. Size {o.size}.",
-        f"Classifiers of width {o.hidden}, {o.epochs} epochs, {o.classifiers} of each pair.",
+        f"Classifiers of width {o.hidden}, {o.judged:,} steps, inputs scaled, {o.classifiers} of each pair.",
     ]
     record.more["results"] = found
     record.save()

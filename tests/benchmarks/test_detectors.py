@@ -91,7 +91,8 @@ def test_transfer(start: Start) -> None:
 
 
 def test_calorimeter_judge(start: Start) -> None:
-    judged, speed, made = start("calorimeter_judge")["tables"]
+    judged, few, speed, made = start("calorimeter_judge")["tables"]
+    assert [row[0] for row in few["rows"]] == ["2", "8", "32"]
     assert [row[0] for row in judged["rows"]] == ["equal", "1% too much energy", "half of the sway"]
     rows = ["reading alone", "features", "separation", "separation, plotted", "FPD", "KPD", "FPD and KPD"]
     assert [row[0] for row in speed["rows"]] == rows  # both sides agree

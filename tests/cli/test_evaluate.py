@@ -86,6 +86,16 @@ def test_wrong_wishes_fail_in_one_line(scored, arguments, match):
     assert "\n" not in str(result.exception)
 
 
+def test_advice_on_a_faulty_event_can_be_followed(tmp_path):
+    """This command has no --on-bad; converting has."""
+    columns = {"particle.pt": torch.tensor([1.0, -1.0]), "jet.score": torch.zeros(2), "jet.label": torch.zeros(2)}
+    batch = Batch.build(jets_schema(["pt"], ["score"], ["QCD", "top"]), columns, {"particle": torch.ones(2).long()})
+    write_batches(tmp_path / "bad.parquet", [batch], schema=batch.schema)
+    result = run("jets.top", tmp_path / "bad.parquet")
+    assert "entry 1: particle.pt[0] is -1 GeV" in str(result.exception)
+    assert str(result.exception).endswith("mend the file, or leave such events out by lpm convert --on-bad skip")
+
+
 def test_missing_file_is_named(tmp_path):
     result = run("jets.top", tmp_path / "none.parquet")
     assert result.exit_code == 1

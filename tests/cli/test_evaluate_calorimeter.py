@@ -1,7 +1,9 @@
 """`lpm evaluate calorimeter` prints the challenge's metrics in the form that others script."""
 
 import json
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from lpm.cli.evaluate import evaluate
+from lpm.cli.showers import _labels
 from lpm.data.io import open_file
 from lpm.data.io.showers import write_showers
 from lpm.data.showers import cells_of
@@ -100,6 +103,7 @@ def test_everything_else_and_a_page(tmp_path, monkeypatch):
         monkeypatch.setattr(f"lpm.report.showers.{plot}", lambda *_, **__: "<svg></svg>")
     geometry = GEOMETRIES["1-photons"]
     paths = []
+    (tmp_path / "far").mkdir()
     for seed in range(4):
         g = torch.Generator().manual_seed(seed)
         x = (
@@ -110,24 +114,103 @@ def test_everything_else_and_a_page(tmp_path, monkeypatch):
         energy = torch.tensor([0.5, 1.0]).repeat(130)
         if seed == 0:
             energy = torch.tensor([0.7, 1.0]).repeat(130)
-        paths.append(tmp_path / f"{seed}.hdf5")
+        paths.append(tmp_path / ("far/0.hdf5" if seed == 3 else f"{seed}.hdf5"))
         write_showers(paths[-1], [cells_of(x, geometry, {"energy": energy})], geometry)
     names = "classifier-low,classifier-high,classifier-normalised,multiclass,prdc,memorisation,energies,interpolation"
-    options = ("--hidden", 8, "--epochs", 2, "--seeds", 2, "--training", paths[2], "--other", paths[3])
+    options = (
+        "--hidden",
+        8,
+        "--epochs",
+        2,
+        "--steps",
+        4,
+        "--scaled",
+        "--seeds",
+        2,
+        "--training",
+        paths[2],
+        "--other",
+        paths[3],
+        "--other",
+        paths[0],
+    )
     result = run(*paths[:2], "--metrics", names, "--json", *options, "--report", tmp_path / "page.html")
     assert result.exit_code == 0, result.exception
     found = json.loads(result.stdout.partition("\n")[0] if result.stdout.startswith("{") else result.stdout)
     for name in ("low", "high", "normalised"):
         told = found[f"classifier-{name}"]
         assert 0.2 < told["auc"]["value"] < 1
-        assert len(told["auc_of_seeds"]) == len(told["jsd_of_seeds"]) == 2
-    assert set(found["multiclass"]) == {"generated", "3.hdf5"}
+        assert len(told["auc_of_seeds"]) == len(told["jsd_of_seeds"]) == len(told["kept_after"]) == 2
+    assert found["settings"]["classifiers"] | {"steps": 4, "scaled": True} == found["settings"]["classifiers"]
+    assert set(found["multiclass"]) == {"generated", "far/0.hdf5", f"{tmp_path.name}/0.hdf5"}
     assert set(found["memorisation"]) == {"memorised", "copies"}
     assert {"precision", "recall", "density", "coverage"} <= set(found)
     assert list(found["energies"]) == ["1 GeV"]
     assert list(found["interpolation"]) == ["0.7 GeV"]
     assert "Single showers" in (tmp_path / "page.html").read_text()
-    assert "classifier-low, auc" in run(*paths[:2], "--metrics", "classifier-low", "--hidden", 8, "--epochs", 1).stdout
+    assert (
+        "classifier-low, auc"
+        in run(*paths[:2], "--metrics", "classifier-low", "--hidden", 8, "--epochs", 1, "--steps", 1).stdout
+    )
+
+
+def test_the_binning_of_a_data_set_has_its_threshold(files, shared_data):
+    """By its XML as by its name; another threshold is asked for."""
+    xml = shared_data / "calorimeter" / "binning_dataset_1_photons.xml"
+    found = {}
+    for name, options in {
+        "named": ("--dataset", "1-photons"), "read": ("--dataset", xml), "none": ("--threshold", 0),
+        "high": ("--dataset", xml, "--threshold", 1000),
+    }.items():  # fmt: skip
+        result = run(*files, *options, "--metrics", "separation,energies", "--json")
+        assert result.exit_code == 0, result.exception
+        found[name] = json.loads(result.stdout)
+    assert found["named"] == found["read"]
+    thresholds = {name: f["settings"]["threshold_mev"] for name, f in found.items()}
+    assert thresholds == {"named": 1.0, "read": 1.0, "none": 0.0, "high": 1000.0}
+    assert found["high"]["separation"]["Sparsity layer 1"] != found["named"]["separation"]["Sparsity layer 1"]
+    assert found["high"]["outside"]["Voxel distribution"]["generated"]["below"] == 0  # the bins begin there
+    for wrong in ("-1", "nan", "inf"):
+        assert "--threshold: expected MeV, 0 or more" in str(run(*files, "--threshold", wrong).exception)
+
+
+def test_separations_at_each_energy(tmp_path):
+    geometry, paths = GEOMETRIES["1-photons"], (tmp_path / "a.hdf5", tmp_path / "b.hdf5")
+    for seed, path in enumerate(paths):
+        x = torch.rand(60, geometry.voxels, generator=torch.Generator().manual_seed(seed)) * 0.02
+        energy = torch.tensor([0.256, 1.024, 4194.304]).repeat(20)
+        write_showers(path, [cells_of(x, geometry, {"energy": energy})], geometry)
+    found = json.loads(run(*paths, "--metrics", "separation", "--json").stdout)
+    wanted = [f"Etot / Einc at E = {e}" for e in ("256.0", "1024.0", "4194304.0")]
+    for part in ("separation", "separation_error", "separation_floor", "outside"):
+        assert [name for name in found[part] if " at E" in name] == wanted
+
+
+def test_all_needs_are_looked_at_first(files, monkeypatch):
+    def early(*_, **__):
+        pytest.fail("measured before it was seen that fpd cannot be")
+
+    monkeypatch.setattr("lpm.tasks.showers.separations", early)
+    result = run(*files, "--metrics", "separation,fpd")
+    assert "fpd: draws up to 50,000 showers" in str(result.exception)
+
+
+def test_labels_tell_files_apart(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    paths = [Path(p) for p in ("a/run/s.hdf5", "b/run/s.hdf5", "b/t.hdf5", "c/generated")]
+    assert _labels(tuple(paths)) == ["a/run/s.hdf5", "b/run/s.hdf5", "t.hdf5", "c/generated"]
+    with pytest.raises(ValueError, match=r"--other: b/t\.hdf5 is named 2 times"):
+        _labels((*paths, tmp_path / "b" / "t.hdf5"))
+
+
+def test_advice_can_be_followed(files, tmp_path):
+    """No option of this command leaves showers out."""
+    path = tmp_path / "bad.hdf5"
+    path.write_bytes(files[0].read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["showers"][3, 200] = -1
+    message = str(run(path, files[1]).exception)
+    assert message.endswith("entry 3: voxel 200 is -0.001 GeV, expected a finite number ≥ 0; mend the file")
 
 
 def test_what_a_metric_needs_is_said(files):

@@ -118,6 +118,15 @@ def test_a_binning_of_ones_own(hdf5, tmp_path):
         named_geometry("no.xml")
 
 
+def test_the_official_binnings_are_known_by_their_layers(shared_data, tmp_path):
+    for name, file in (("1-photons", "1_photons"), ("1-pions", "1_pions"), ("2", "2"), ("3", "3")):
+        path = tmp_path / f"mine_{file}.xml"
+        path.write_bytes((shared_data / "calorimeter" / f"binning_dataset_{file}.xml").read_bytes())
+        assert named_geometry(str(path)) is GEOMETRIES[name]
+    (tmp_path / "2.xml").write_text(XML)
+    assert named_geometry(str(tmp_path / "2.xml")).name == "2.xml"
+
+
 @pytest.mark.parametrize(
     ("showers", "energies", "tree", "match"),
     [
@@ -135,9 +144,9 @@ def test_wrong_shapes_are_refused(hdf5, showers, energies, tree, match):
 @pytest.mark.parametrize(
     ("voxel", "energy", "match"),
     [
-        (-1.0, 1.0, r"s\.hdf5: entry 1: cell\.energy\[5\] is -0\.001 GeV, expected a finite number"),
-        (np.nan, 1.0, r"s\.hdf5: entry 1: cell\.energy\[5\] is nan GeV"),
-        (np.inf, 1.0, r"s\.hdf5: entry 1: cell\.energy\[5\] is inf GeV"),
+        (-1.0, 1.0, r"s\.hdf5: entry 1: voxel 5 is -0\.001 GeV, expected a finite number"),
+        (np.nan, 1.0, r"s\.hdf5: entry 1: voxel 5 is nan GeV"),
+        (np.inf, 1.0, r"s\.hdf5: entry 1: voxel 5 is inf GeV"),
         (1.0, 0.0, r"s\.hdf5: entry 1: incident energy is 0 GeV, expected a number above 0"),
         (1.0, -1.0, r"s\.hdf5: entry 1: incident energy is -0\.001 GeV"),
         (1.0, np.nan, r"s\.hdf5: entry 1: incident energy is nan GeV"),
@@ -145,6 +154,7 @@ def test_wrong_shapes_are_refused(hdf5, showers, energies, tree, match):
 )
 def test_faults_are_named_or_counted(hdf5, voxel, energy, match):
     x, e = np.ones((3, 368)), np.ones((3, 1))
+    x[:, :5] = 0  # voxels are counted, not cells that saw something
     x[1, 5], e[1] = voxel, energy
     path = hdf5(x, e)
     with pytest.raises(ValueError, match=match):

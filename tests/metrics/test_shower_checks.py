@@ -39,6 +39,12 @@ def test_unscaled_neighbours_see_large_features_only():
     assert prdc(x, y, standardise=False)["precision"].value > 0.5
 
 
+def test_neighbours_say_how_many_they_need():
+    x = np.random.default_rng(1).normal(size=(10, 2))
+    with pytest.raises(ValueError, match=r"prdc: needs 6 events of each sample.*got 5 generated and 10 true ones"):
+        prdc(x[:5], x)
+
+
 def test_copies_and_new_events():
     seen, unseen, new = np.random.default_rng(2).normal(size=(3, 600, 80))
     copied = memorised(seen + 1e-4, seen, unseen)

@@ -1,6 +1,7 @@
 """Classifiers of showers: half for equal samples, near the optimum where it is known, seeded, and calibrated."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,26 @@ def test_a_shift_gives_what_it_must():
     assert found.jsd.value == pytest.approx(1 - np.log2(1 + ratio).mean(), abs=0.05)
 
 
+def test_few_showers_take_more_passes_for_as_many_steps():
+    """A shift that one pass of three steps does not find; the network is the best of all passes."""
+    x = torch.cat([normal(250, 2.0, 1), normal(250, 0.0, 2)])
+    brief = Training(hidden=8, epochs=1, batch=100, rate=2e-3)
+    short, long = (tell_apart(Table(x), 250, replace(brief, steps=s)) for s in (0, 150))
+    assert short.kept == (1.0,)
+    assert long.auc.value > 0.85 > short.auc.value
+    assert 0 < long.kept[0] < 1
+
+
+def test_scaled_inputs_have_no_unit():
+    """The same answers in any unit and about any origin; a column that never varies does no harm."""
+    x = torch.cat([normal(300, 1.0, 1), normal(300, 0.0, 2)])
+    constant = torch.cat([x, torch.full((600, 1), 0.7)], 1)
+    scaled = Training(hidden=8, epochs=6, batch=100, rate=1e-2, scaled=True)
+    a, b = (tell_apart(Table(t), 300, scaled) for t in (constant, torch.cat([x * 1e-6 + 3e-6, constant[:, 3:]], 1)))
+    assert a.auc.value == pytest.approx(b.auc.value, abs=1e-3)
+    assert a.auc.value == pytest.approx(ndtr(1 / math.sqrt(2)), abs=4 * a.auc.error)
+
+
 def test_sizes_do_not_matter():
     x = torch.cat([normal(600, 0.0, 1), normal(4000, 0.0, 2)])
     found = tell_apart(Table(x), 600, SMALL)
@@ -79,7 +100,7 @@ def test_too_few_are_refused_with_the_number():
         tell_apart(Table(normal(800)), 100, SMALL)
     with pytest.raises(ValueError, match="needs two generators or more of 250"):
         log_posterior(Table(normal(300)), [300], Table(normal(300)), SMALL)
-    for wrong in ({"hidden": 0}, {"fractions": (0.5, 0.5, 0.5)}):
+    for wrong in ({"hidden": 0}, {"steps": -1}, {"fractions": (0.5, 0.5, 0.5)}):
         with pytest.raises(ValueError, match="expected"):
             Training(**wrong)
 

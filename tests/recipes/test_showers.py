@@ -104,6 +104,7 @@ def test_generated_like_a_file(run, student, files, tmp_path):
         (["o.parquet"], "showers are written as HDF5"),
         (["o.hdf5", "--energy", "1,-2"], "expected numbers of GeV above 0"),
         (["o.hdf5", "--energy", "1,x"], "expected numbers of GeV by commas"),
+        (["o.hdf5", "--energy", "1,1e-60,1e60"], "expected numbers of GeV above 0, got 1e-60, 1e+60"),
         (["o.hdf5", "--energy", "1", "--like", "test.hdf5"], "name one of them"),
         (["o.hdf5", "--classes", "QCD"], "showers have no classes"),
         (["o.hdf5", "--like", "other.hdf5"], "has the binning 1-pions, the model makes 1-photons"),
@@ -117,6 +118,30 @@ def test_what_makes_no_sense_is_refused(arguments, message, run, files, tmp_path
     assert result.exit_code == 1
     assert message in str(result.exception)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("energy", [np.nan, np.inf, 0.0, -2000.0])
+def test_files_of_impossible_energies_are_refused(energy, run, files, tmp_path):
+    path = tmp_path / "like.hdf5"
+    path.write_bytes((files / "test.hdf5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["incident_energies"][[4, 8, 30], 0] = energy
+    model = load(run)
+    with pytest.raises(
+        ValueError, match=rf"above 0 GeV, got 2 others among 10, first in entry 4: {energy / 1e3:g} GeV"
+    ):
+        incident(model, 10, like=path)
+    assert len(incident(model, 4, like=path)) == 4
+    with h5py.File(path, "w") as file:
+        file["incident_energies"], file["showers"] = np.zeros((0, 1)), np.zeros((0, 368))
+    with pytest.raises(ValueError, match="expected showers, found none"):
+        incident(model, 10, like=path)
+
+
+def test_data_sets_that_do_not_exist_are_refused():
+    for names in (("1-photons", "4"), ("boxes",), ()):
+        with pytest.raises(ValueError, match="datasets: expected names out of 1-photons, 1-pions, 2, 3, got"):
+            RECIPES["calorimeter.universal"](size=2, datasets=names)
 
 
 def test_a_student_keeps_to_its_steps(student, tmp_path):
@@ -171,10 +196,21 @@ def test_one_model_of_several_geometries(universal, files, tmp_path):
         patches = patches_for(model, given)
         assert patches.grid(batch).shape == (10, voxels)
         assert set(given.field("shower.particle").values.tolist()) == {float(name == "1-pions") * 3}
-    like = lpm_generate(universal, tmp_path / "o.hdf5", "-n", 5, "--like", files / "pions.hdf5")
+    like = lpm_generate(universal, tmp_path / "o.hdf5", "-n", 1, "--like", files / "pions.hdf5")
     assert like.exit_code == 0, like.exception
+    assert "wrote 1 shower to" in like.stdout
     unsaid = lpm_generate(universal, tmp_path / "p.hdf5", "-n", 5)
     assert "this model makes showers of 1-photons, 1-pions; name one of them" in str(unsaid.exception)
+
+
+def test_what_is_beyond_the_training_depends_on_the_geometry(universal):
+    model = load(universal)
+    model.tokenizer("layer").range[5:] = torch.tensor([100.0, 200.0])  # as if pions had been seen there only
+    assert energies_known(model, "1-pions") == (100, 200)
+    assert energies_known(model, "1-photons") == pytest.approx((0.256, 4194.304), rel=1e-5)
+    for name, beyond in (("1-photons", 0), ("1-pions", 1)):
+        (made,) = sample_showers(model, incident(model, 3, geometry=name, energies="4"))
+        assert made.field("shower.extrapolated").values.tolist() == [beyond] * 3
 
 
 def test_fine_tuned_to_showers_of_geant4_in_boxes(universal, shared_data, tmp_path):

@@ -1,6 +1,7 @@
 """Showers are described once and judged as the challenge does: its own numbers, and vectors that run everywhere."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -9,14 +10,20 @@ import torch
 
 from lpm.data.io.showers import write_showers
 from lpm.data.showers import DATA_SETS, cells_of, grid_of
-from lpm.metrics.calorimeter import features, observables, physics_distances, separations
+from lpm.metrics.calorimeter import (
+    features,
+    observables,
+    physics_distances,
+    separations,
+    separations_of_energies,
+)
 from lpm.metrics.shower_classifiers import Training, tell_apart
 from lpm.metrics.shower_inputs import both, inputs
 from lpm.physics.geometry import GEOMETRIES, Geometry, Layer
 from lpm.sim.calorimeter_production import produce_showers
 from lpm.tasks import TASKS
 from lpm.tasks.calorimeter import describe, geometry_in
-from lpm.tasks.showers import read_showers
+from lpm.tasks.showers import JUDGES, Judging, read_showers
 
 PHOTONS = GEOMETRIES["1-photons"]
 
@@ -107,6 +114,13 @@ def test_too_few_showers_are_refused_with_the_number():
         physics_distances(a, a, PHOTONS)
     with pytest.raises(ValueError, match="kpd: draws up to 10,000"):
         physics_distances(a, a, PHOTONS, ("kpd",))
+    with pytest.raises(ValueError, match=r"1 generated and 1 reference ones; give 50,000 of each$"):
+        physics_distances(a[:1], a[:1], PHOTONS)
+    with pytest.raises(ValueError, match=r"expected 2 <= --min-samples < --max-samples, got 100 and 100"):
+        physics_distances(a, a, PHOTONS, min_samples=100, max_samples=100)
+    for name in ("separation", "prdc"):
+        with pytest.raises(ValueError, match=f"{name}: needs 20 showers of each sample, got 19 generated and 100"):
+            JUDGES[name].measure(Judging(generated=a[:19], reference=a, geometry=PHOTONS))
 
 
 def test_showers_without_energy_are_judged():
@@ -168,6 +182,32 @@ def test_separations_are_the_official_ones(parity):
         np.testing.assert_allclose(values, list(wanted.values()), rtol=1e-9)
 
 
+def test_separations_at_each_energy_are_the_official_ones(parity):
+    """Against the challenge's selection and bins, written out."""
+    (samples, _), _ = parity
+    found = separations_of_energies(*samples, PHOTONS, samples=2)
+    energies = [2.0**i for i in range(8, 23)]
+    assert list(found) == [f"Etot / Einc at E = {e}" for e in energies]
+    for i, e in enumerate(energies):
+        h = []
+        for batch in samples:
+            total, incident = (1e3 * batch.field(f"shower.{f}").values.numpy() for f in ("total", "energy"))
+            ratio = (total.astype(np.float32) / incident.astype(np.float32))[
+                (incident > 0.99 * e) & (incident < 1.99 * e)
+            ]
+            h.append(np.histogram(ratio, np.linspace(0.9, 1.1, 21) if i > 3 else np.linspace(0.4, 1.4, 21))[0])
+        a, b = (x / x.sum() for x in h)
+        wanted = 0.5 * ((a - b) ** 2 / (a + b + 1e-16)).sum()
+        assert found[f"Etot / Einc at E = {e}"].estimate.value == pytest.approx(wanted, rel=1e-9)
+
+
+def test_energies_without_showers_and_data_sets_without_energies_have_no_separation():
+    batch, _ = showers(20, 1)
+    assert len(separations_of_energies(*[describe(batch, PHOTONS)] * 2, PHOTONS, samples=2)) < 15
+    other, _ = showers(2, 1, geometry=GEOMETRIES["2"])
+    assert not separations_of_energies(*[describe(other, GEOMETRIES["2"])] * 2, GEOMETRIES["2"])
+
+
 def test_fpd_and_kpd_are_the_official_ones(parity):
     (samples, _), expected = parity
     found = physics_distances(*samples, PHOTONS, min_samples=1000, max_samples=3000)
@@ -192,8 +232,8 @@ def test_dense_showers_are_described_alike(name, tmp_path):
 
 
 @pytest.mark.parametrize(("voxel", "energy", "match"), [
-    (-1.0, 1.0, r"entry 1: cell\.energy\[5\] is -0\.001 GeV"), (np.nan, 1.0, r"entry 1: cell\.energy\[5\] is nan"),
-    (1.0, -1.0, "entry 1: incident energy is -0.001 GeV"),
+    (-1.0, 1.0, r"entry 1: voxel 5 is -0\.001 GeV.*; mend the file$"), (np.nan, 1.0, r"entry 1: voxel 5 is nan"),
+    (1.0, -1.0, r"entry 1: incident energy is -0\.001 GeV.*; mend the file$"),
 ])  # fmt: skip
 def test_faults_of_dense_showers_are_named(tmp_path, voxel, energy, match):
     x, e = np.ones((3, 368)), np.ones((3, 1))
@@ -203,6 +243,31 @@ def test_faults_of_dense_showers_are_named(tmp_path, voxel, energy, match):
     for cells in (True, False):
         with pytest.raises(ValueError, match=match):
             read_showers(tmp_path / "a.hdf5", cells=cells)
+
+
+def half_of_the_sway(batch):
+    """Showers averaged with their mirror images: all energies stay, what is seen around the axis is smeared."""
+    grid = grid_of(batch, PHOTONS)
+    for layer, first in zip(PHOTONS.layers, PHOTONS.first, strict=True):
+        cells = grid[:, first : first + layer.voxels].reshape(-1, layer.sectors, layer.rings)
+        grid[:, first : first + layer.voxels] = ((cells + cells.flip(1)) / 2).reshape(len(grid), -1)
+    return describe(cells_of(grid, PHOTONS, {"energy": batch.field("shower.energy").values}), PHOTONS)
+
+
+def test_classifiers_have_the_power_to_see_a_fault_that_leaves_all_energies(tmp_path):
+    """And those that are not trained to the end do not: an AUC near one half may say more of these than of showers."""
+    files = [tmp_path / f"{seed}.hdf5" for seed in (1, 2)]
+    for seed, path in enumerate(files, start=1):
+        produce_showers(1500, path, seed=seed)
+    a, b = (read_showers(f)[0] for f in files)
+    wrong = half_of_the_sway(a)
+    fair = Training(hidden=64, epochs=1, steps=300, batch=250, rate=1e-3, scaled=True)
+    for level in ("high", "low"):
+        rows = both(inputs(wrong, PHOTONS, level), inputs(b, PHOTONS, level))
+        assert tell_apart(rows, len(a), fair).auc.value > 0.8
+        null = tell_apart(both(inputs(a, PHOTONS, level), inputs(b, PHOTONS, level)), len(a), fair).auc
+        assert abs(null.value - 0.5) < 3 * null.error
+        assert tell_apart(rows, len(a), replace(fair, scaled=False)).auc.value < 0.8
 
 
 @pytest.mark.slow

@@ -66,6 +66,24 @@ def test_other_places_are_refused(config):
         tokenizer.encode(batch)
 
 
+def test_each_place_has_its_own_range():
+    """Places of a geometry that was seen at high energies only say nothing of those of another."""
+    batch = showers()
+    batch.collections["shower"].values[:] = torch.linspace(1, 10, len(batch))[:, None]
+    other = showers(seed=1)
+    other.collections["shower"].values[:] = torch.linspace(100, 1000, len(other))[:, None]
+    other.collections["layer"].values[:, other.schema["layer"].index("place")] += 2
+    tokenizer = SharesConfig(collection="layer", places=5, given="shower.energy").build().fit([batch, other])
+    assert tokenizer.range.tolist() == [[1, 10], [1, 10], [100, 1000], [100, 1000], [-torch.inf, torch.inf]]
+
+
+def test_models_of_one_range_for_all_places_are_still_read():
+    tokenizer = SharesConfig(collection="layer", places=2, given="shower.energy").build().fit([showers()])
+    copy = tokenizer.config.build()
+    copy.load_state_dict({**tokenizer.state_dict(), "range": torch.tensor([0.5, 3.0])})
+    assert copy.range.tolist() == [[0.5, 3.0], [0.5, 3.0]]
+
+
 def test_ranks_are_even_and_atoms_exact():
     batch = showers(2000)
     tokenizer = SharesConfig(collection="layer", places=2, bins=50).build().fit([batch])

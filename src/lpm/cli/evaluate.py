@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-OF_SHOWERS = ("--dataset", "--min-samples", "--max-samples", "--hidden", "--epochs", "--seeds", "--training", "--other",
-              "--report")  # fmt: skip
+OF_SHOWERS = ("--dataset", "--threshold", "--min-samples", "--max-samples", "--hidden", "--epochs", "--steps",
+              "--scaled", "--seeds", "--training", "--other", "--report")  # fmt: skip
 """What only showers are judged by."""
 
 
@@ -32,12 +32,21 @@ def evaluate(
     dataset: Annotated[
         str | None, typer.Option(help="calorimeter: 1-photons, 1-pions, 2, 3, or the XML of a binning.")
     ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="calorimeter: cells below do not count, MeV; else as the data set prescribes.")
+    ] = None,
     min_samples: Annotated[int, typer.Option(help="calorimeter: fewest showers drawn for FPD; batch of KPD.")] = 10_000,
     max_samples: Annotated[int, typer.Option(help="calorimeter: most showers drawn for FPD.")] = 50_000,
     hidden: Annotated[
         int | None, typer.Option(help="calorimeter: width of classifiers; 2048 on a GPU, else 256.")
     ] = None,
     epochs: Annotated[int, typer.Option(help="calorimeter: passes of classifiers over their showers.")] = 50,
+    steps: Annotated[
+        int, typer.Option(help="calorimeter: fewest steps of classifiers; with few showers, more passes are made.")
+    ] = 8000,
+    scaled: Annotated[
+        bool, typer.Option("--scaled", help="calorimeter: scale the inputs of classifiers: tells more, not official.")
+    ] = False,
     seeds: Annotated[int, typer.Option(help="calorimeter: classifiers trained, of which the mean is given.")] = 1,
     training: Annotated[
         Path | None, typer.Option(help="calorimeter: what the generator was trained on, for memorisation.")
@@ -59,9 +68,9 @@ def evaluate(
 
         names = tuple(m.strip() for m in metrics.split(",") if m.strip())
         options = Options(
-            metrics=names, dataset=dataset, min_samples=min_samples, max_samples=max_samples, seed=seed,
-            as_json=as_json, report=report, hidden=hidden, epochs=epochs, seeds=seeds, training=training,
-            others=tuple(other or ()),
+            metrics=names, dataset=dataset, threshold=threshold, min_samples=min_samples, max_samples=max_samples,
+            seed=seed, as_json=as_json, report=report, hidden=hidden, epochs=epochs, steps=steps, scaled=scaled,
+            seeds=seeds, training=training, others=tuple(other or ()),
         )  # fmt: skip
         judge_showers(pred, truth, options)
         return
@@ -93,7 +102,11 @@ def _load(path: Path) -> Batch:
     from lpm.data.batch import Batch
     from lpm.data.io import find_files, open_file
 
-    parts = [batch for file in find_files(path) for batch in open_file(file).batches()]
+    parts: list[Batch] = []
+    for file in find_files(path):
+        reader = open_file(file)
+        reader.remedy = "mend the file, or leave such events out by lpm convert --on-bad skip"
+        parts += reader.batches()
     if not parts:
         raise ValueError(f"{path}: expected events, found none; check how the file was made")
     return Batch.cat(parts)

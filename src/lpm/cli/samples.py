@@ -162,7 +162,7 @@ def _showers(a: Asked) -> None:
             a.number, a.out, card=a.card, engine=cast("Engine", a.engine), seed=a.seed, command=a.command, done=done
         )  # fmt: skip
     how = "parametrised" if a.engine == "parametrised" else "of Geant4"
-    a.tell(manifest, f"{a.number:,} showers, {how}: {manifest['request']['card']['text']}")
+    a.tell(manifest, f"{a.number:,} shower{'s' * (a.number != 1)}, {how}: {manifest['request']['card']['text']}")
 
 
 def _paths(a: Asked) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ class Options:
     Args:
         metrics: Names; empty for `MEASURED`.
         dataset: Name of a data set of the CaloChallenge, or path of a binning XML; None if the voxels tell.
+        threshold: Cells below it do not count, MeV; None for what the data set prescribes.
         min_samples: Smallest number of showers drawn for FPD, and the batch of KPD.
         max_samples: Largest number of showers drawn for FPD.
         seed: Of resampling and of trained judges.
@@ -41,6 +43,8 @@ class Options:
         report: Page to write, or None.
         hidden: Width of classifiers; None for that of the challenge on a GPU, and an eighth of it elsewhere.
         epochs: Passes of classifiers over their showers.
+        steps: Fewest steps of them.
+        scaled: Whether their inputs are scaled.
         seeds: Classifiers trained.
         training: What the generator was trained on, or None.
         others: Samples of other generators.
@@ -48,6 +52,7 @@ class Options:
 
     metrics: tuple[str, ...]
     dataset: str | None
+    threshold: float | None
     min_samples: int
     max_samples: int
     seed: int
@@ -55,6 +60,8 @@ class Options:
     report: Path | None
     hidden: int | None
     epochs: int
+    steps: int
+    scaled: bool
     seeds: int
     training: Path | None
     others: tuple[Path, ...]
@@ -64,18 +71,25 @@ def judge_showers(generated: Path, reference: Path | None, options: Options) -> 
     """Read both files, measure, print.
 
     Raises:
-        ValueError: If a metric is unknown, the files have another binning, or hold too few showers for a metric.
+        ValueError: If a metric or the threshold makes no sense, the files have another binning, or hold too few showers
+            for a metric.
     """
-    from lpm.tasks.showers import JUDGES, Judging, read_showers
+    from lpm.data.io.showers import MEV
+    from lpm.tasks.judging import Judging
+    from lpm.tasks.showers import JUDGES, read_showers
 
     if reference is None:
         raise ValueError("calorimeter compares two samples; name the file of true showers as the third argument")
     names = options.metrics or MEASURED
     if unknown := [n for n in names if n not in JUDGES]:
         raise ValueError(f"unknown metric {unknown[0]!r}; this task has: {', '.join(JUDGES)}")
+    if options.threshold is not None and not 0 <= options.threshold < math.inf:
+        raise ValueError(f"--threshold: expected MeV, 0 or more, got {options.threshold:g}")
+    threshold = None if options.threshold is None else options.threshold * MEV
+    labels = _labels(options.others)
     cells = any(JUDGES[n].cells for n in names) or options.report is not None
     paths = [generated, reference, *options.others, *([options.training] if options.training else [])]
-    read = [read_showers(path, options.dataset, cells=cells) for path in paths]
+    read = [read_showers(path, options.dataset, cells=cells, threshold=threshold) for path in paths]
     samples, (first, *_) = [s for s, _ in read], [g for _, g in read]
     for path, (_, geometry) in zip(paths, read, strict=True):
         if geometry != first:
@@ -83,9 +97,11 @@ def judge_showers(generated: Path, reference: Path | None, options: Options) -> 
     judging = Judging(
         generated=samples[0], reference=samples[1], geometry=first, min_samples=options.min_samples,
         max_samples=options.max_samples, seed=options.seed, training=_training(options),
-        others={p.name: s for p, s in zip(options.others, samples[2:], strict=False)},
+        others=dict(zip(labels, samples[2:], strict=False)), threshold=threshold,
         trained_on=samples[-1] if options.training else None,
     )  # fmt: skip
+    for name in names:
+        JUDGES[name].check(judging)
     found: dict[str, Any] = {}
     for name in names:
         found |= JUDGES[name].measure(judging)
@@ -96,7 +112,7 @@ def judge_showers(generated: Path, reference: Path | None, options: Options) -> 
 
         pair = (judging.generated, judging.reference, judging.geometry)
         title = f"{generated.name} against {reference.name}"
-        drawn = separations(*pair, seed=options.seed)
+        drawn = separations(*pair, threshold=threshold, seed=options.seed)
         shower_page(*pair, drawn, found, title=title, seed=options.seed).write(options.report)
         typer.echo(f"wrote {options.report}: open it in a browser", err=True)
     if options.as_json:
@@ -105,13 +121,33 @@ def judge_showers(generated: Path, reference: Path | None, options: Options) -> 
         _print(f"{generated.name} against {reference.name}", found)
 
 
+def _labels(paths: tuple[Path, ...]) -> list[str]:
+    """File names, with as many of the folders above as tell each from the others and from `generated`.
+
+    Raises:
+        ValueError: If a file is named twice.
+    """
+    whole = [path.absolute().parts for path in paths]
+    if twice := [path for path, parts in zip(paths, whole, strict=True) if whole.count(parts) > 1]:
+        raise ValueError(f"--other: {twice[0]} is named {len(twice)} times; name each generator's file once")
+    labels = []
+    for mine in whole:
+        ends = (mine[-depth:] for depth in range(1, len(mine) + 1))
+        alone = (end for end in ends if end != ("generated",) and sum(w[-len(end) :] == end for w in whole) == 1)
+        labels.append(Path(*next(alone)).as_posix())
+    return labels
+
+
 def _training(options: Options) -> Training:
     import torch
 
     from lpm.metrics.shower_classifiers import Training
 
     hidden = options.hidden or (2048 if torch.cuda.is_available() else 256)
-    return Training(hidden=hidden, epochs=options.epochs, seeds=options.seeds, seed=options.seed)
+    return Training(
+        hidden=hidden, epochs=options.epochs, steps=options.steps, scaled=options.scaled, seeds=options.seeds,
+        seed=options.seed,
+    )  # fmt: skip
 
 
 def _print(title: str, found: dict[str, Any]) -> None:
@@ -184,13 +220,14 @@ def generate_showers(
 
     if out.suffix not in (".hdf5", ".h5"):
         raise ValueError(f"{out}: showers are written as HDF5; choose a name that ends in .hdf5")
-    incident, (low, high) = given.field("shower.energy").values, energies_known(model)
+    patches, incident = patches_for(model, given), given.field("shower.energy").values
+    low, high = energies_known(model, patches.geometry.name)
     if beyond := int(((incident < low) | (incident > high)).sum()):
         typer.echo(f"lpm: {beyond:,} of {len(incident):,} energies lie beyond those of the training, {low:g} to "
                    f"{high:g} GeV: these showers are extrapolated, and flagged so in the file", err=True)  # fmt: skip
-    made, patches = sample_showers(model, given, config=config, batch=batch, seed=seed), patches_for(model, given)
+    made = sample_showers(model, given, config=config, batch=batch, seed=seed)
     bar = {"console": Console(stderr=True), "disable": quiet, "transient": True}
     shown = track(made, "generate", total=-(-len(given) // batch), **bar)  # type: ignore[arg-type]
     note = {"generator": json.dumps({"command": told, "text": "lpm, a trained model; not Geant4"})}
     count = write_showers(out, map(patches.join, shown), patches.geometry, attributes=note)
-    typer.echo(f"wrote {count} showers to {out}")
+    typer.echo(f"wrote {count} shower{'s' * (count != 1)} to {out}")

@@ -25,7 +25,17 @@ from lpm.metrics.kernel import kpd
 from lpm.metrics.separation import Separation, separation
 from lpm.physics.geometry import Geometry
 
-__all__ = ["METRICS", "Observable", "features", "judge", "observables", "physics_distances", "separations"]
+__all__ = [
+    "METRICS",
+    "Observable",
+    "check_draws",
+    "features",
+    "judge",
+    "observables",
+    "physics_distances",
+    "separations",
+    "separations_of_energies",
+]
 
 METRICS = ("separation", "fpd", "kpd")
 """What is measured unless something else is asked for."""
@@ -35,6 +45,9 @@ MIN_SAMPLES, MAX_SAMPLES = 10_000, 50_000
 
 _TILE = (12, 13, 14)
 _MEV = 1e3
+
+_SHARP = 4
+"""Place of the first energy of photons at which the challenge's bins of the response are narrow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,19 +73,23 @@ class Observable:
     kinds: NDArray[np.int64] | None = None
 
 
-def observables(generated: Batch, reference: Batch, geometry: Geometry) -> list[Observable]:
-    """All quantities that the challenge compares.
+def observables(
+    generated: Batch, reference: Batch, geometry: Geometry, *, threshold: float | None = None
+) -> list[Observable]:
+    """All quantities that the challenge compares over all showers.
 
     Args:
         generated: Showers as described by the task.
         reference: The same.
         geometry: Of both.
+        threshold: Below which cells were taken away, GeV, where the bins of energies begin; None for that of the data
+            set.
 
     Raises:
         ValueError: If one side has no shower or other layers.
     """
     both = _Sample.of(generated, geometry, "generated"), _Sample.of(reference, geometry, "reference")
-    low = _threshold(geometry)
+    low = _lowest(geometry, threshold)
     made = [_observable("Etot / Einc", "1", both, lambda s: s.total / s.incident, np.linspace(0.5, 1.5, 101))]
     for i, layer in enumerate(geometry.layers):
         edges = _logarithmic(low, both[1].layers["energy"][:, i].max(), 40)
@@ -101,14 +118,54 @@ def observables(generated: Batch, reference: Batch, geometry: Geometry) -> list[
 
 
 def separations(
-    generated: Batch, reference: Batch, geometry: Geometry, *, seed: int = 0, samples: int = SAMPLES
+    generated: Batch,
+    reference: Batch,
+    geometry: Geometry,
+    *,
+    threshold: float | None = None,
+    seed: int = 0,
+    samples: int = SAMPLES,
 ) -> dict[str, Separation]:
     """Separation power of every observable, under the challenge's names; arguments as for `observables`."""
     return {
         o.name: separation(o.generated, o.reference, o.edges, rows=o.rows, kinds=o.kinds, seed=seed, samples=samples)
-        for o in observables(generated, reference, geometry)
+        for o in observables(generated, reference, geometry, threshold=threshold)
         if np.isfinite(o.edges).all()
     }
+
+
+def separations_of_energies(
+    generated: Batch, reference: Batch, geometry: Geometry, *, seed: int = 0, samples: int = SAMPLES
+) -> dict[str, Separation]:
+    """Separation power of E_tot / E_inc at each incident energy of a data set that has a few of them.
+
+    As in the challenge an energy stands for all from it to the next, its name has it in MeV, and bins are wide where
+    the response is.
+
+    Args:
+        generated: Showers as described by the task.
+        reference: The same.
+        geometry: Of both.
+        seed: Of the bootstrap.
+        samples: Of the bootstrap.
+
+    Returns:
+        By names such as `Etot / Einc at E = 256.0`, of energies that both samples have; none of other data sets.
+    """
+    known = DATA_SETS.get(geometry.name)
+    if known is None or not known.energies:
+        return {}
+    both = _Sample.of(generated, geometry, "generated"), _Sample.of(reference, geometry, "reference")
+    made: dict[str, Separation] = {}
+    for i, energy in enumerate(sorted(known.energies)):
+        low = round(energy * _MEV)
+        inside = [s[(s.incident >= low) & (s.incident < 2 * low)] for s in both]
+        if all(len(s.incident) for s in inside):
+            sharp = known.particle == "photon" and i >= _SHARP
+            edges = np.linspace(0.9, 1.1, 21) if sharp else np.linspace(0.4, 1.4, 21)
+            x, y = (s.total / s.incident for s in inside)
+            made[f"Etot / Einc at E = {float(low)}"] = separation(x, y, edges, seed=seed, samples=samples)
+    return made
 
 
 def features(batch: Batch, geometry: Geometry) -> Array:
@@ -151,24 +208,52 @@ def physics_distances(
         max_samples: Largest number of showers drawn for FPD.
 
     Raises:
-        ValueError: If there are fewer showers than are to be drawn.
+        ValueError: If there are fewer showers than are to be drawn, or the numbers to draw are no range.
     """
+    check_draws(len(generated), len(reference), names, min_samples=min_samples, max_samples=max_samples)
     x, y = features(reference, geometry), features(generated, geometry)
-    least = min(len(x), len(y))
     out: dict[str, Estimate] = {}
+    if "fpd" in names:
+        out["fpd"] = fpd(x, y, min_samples=min_samples, max_samples=max_samples)
+    if "kpd" in names:
+        out["kpd"] = kpd(x, y, batch_size=min_samples)
+    return out
+
+
+def check_draws(
+    generated: int,
+    reference: int,
+    names: Sequence[str] = ("fpd", "kpd"),
+    *,
+    min_samples: int = MIN_SAMPLES,
+    max_samples: int = MAX_SAMPLES,
+) -> None:
+    """See that there are as many showers as FPD and KPD draw.
+
+    Args:
+        generated: Number of showers.
+        reference: The same.
+        names: As for `physics_distances`.
+        min_samples: The same.
+        max_samples: The same.
+
+    Raises:
+        ValueError: If not, or if the numbers to draw are no range.
+    """
+    least = min(generated, reference)
     for name, needed in (("fpd", max_samples), ("kpd", min_samples)):
         if name not in names:
             continue
-        if least < needed:
+        if min_samples < 2 or (name == "fpd" and min_samples >= max_samples):
             raise ValueError(
-                f"{name}: draws up to {needed:,} showers, but there are {len(y):,} generated and {len(x):,} reference "
-                f"ones; give {needed:,} of each, or draw fewer: --min-samples {least // 3} --max-samples {least}"
+                f"{name}: expected 2 <= --min-samples < --max-samples, got {min_samples} and {max_samples}; name others"
             )
-        if name == "fpd":
-            out[name] = fpd(x, y, min_samples=min_samples, max_samples=max_samples)
-        else:
-            out[name] = kpd(x, y, batch_size=min_samples)
-    return out
+        if least < needed:
+            fewer = f", or draw fewer: --min-samples {least // 3} --max-samples {least}" if least >= 6 else ""
+            raise ValueError(
+                f"{name}: draws up to {needed:,} showers, but there are {generated:,} generated and {reference:,} "
+                f"reference ones; give {needed:,} of each{fewer}"
+            )
 
 
 def judge(
@@ -206,6 +291,9 @@ class _Sample:
         incident, total = (_mev(batch.field(f"shower.{f}").values.numpy()) for f in ("energy", "total"))
         return cls(incident, total, columns)
 
+    def __getitem__(self, which: NDArray[np.bool_]) -> _Sample:
+        return _Sample(self.incident[which], self.total[which], {f: x[which] for f, x in self.layers.items()})
+
 
 _Values: TypeAlias = Callable[[_Sample], NDArray[np.floating[Any]]]
 
@@ -242,9 +330,11 @@ def _radius(geometry: Geometry, i: int, *, width: bool) -> float:
     return geometry.layers[i].r_edges[-1]
 
 
-def _threshold(geometry: Geometry) -> float:
+def _lowest(geometry: Geometry, threshold: float | None) -> float:
     """Lowest edge of histograms of energy, MeV."""
-    return DATA_SETS[geometry.name].threshold * _MEV if geometry.name in DATA_SETS else 1e-3
+    if threshold is None:
+        threshold = DATA_SETS[geometry.name].threshold if geometry.name in DATA_SETS else 0.0
+    return threshold * _MEV if threshold > 0 else 1e-3
 
 
 def _energies(incident: NDArray[np.float32]) -> NDArray[np.int64] | None:

@@ -56,7 +56,10 @@ def prdc(
     """
     x, y = table(generated, truth)
     if min(len(x), len(y)) <= k:
-        raise ValueError(f"expected more than k = {k} events in each sample, got {len(x)} and {len(y)}")
+        raise ValueError(
+            f"prdc: needs {k + 1} events of each sample, one more than k neighbours, got {len(x):,} generated and "
+            f"{len(y):,} true ones; make more"
+        )
     rng = np.random.default_rng(seed)
     scale = y.std(0) if standardise else np.ones(y.shape[1])
     scale[scale == 0] = 1

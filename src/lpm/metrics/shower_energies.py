@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lpm.data.batch import Batch
 from lpm.metrics.calorimeter import features, observables
@@ -18,7 +19,7 @@ from lpm.metrics.estimate import Array, Estimate
 from lpm.metrics.separation import Separation, separation
 from lpm.physics.geometry import Geometry
 
-__all__ = ["FEWEST", "EnergyBin", "energy_bins", "interpolated"]
+__all__ = ["FEWEST", "EnergyBin", "between", "comparable", "energy_bins", "interpolated"]
 
 BINS = 6
 """Bins of a continuous spectrum, of equal ratio."""
@@ -46,7 +47,9 @@ class EnergyBin:
     separations: Mapping[str, Separation]
 
 
-def energy_bins(generated: Batch, reference: Batch, geometry: Geometry, *, seed: int = 0) -> dict[str, EnergyBin]:
+def energy_bins(
+    generated: Batch, reference: Batch, geometry: Geometry, *, threshold: float | None = None, seed: int = 0
+) -> dict[str, EnergyBin]:
     """Both samples in each bin of incident energy that holds 20 showers of both.
 
     Discrete energies are a bin each; a continuous spectrum has six, of equal ratio.
@@ -55,26 +58,32 @@ def energy_bins(generated: Batch, reference: Batch, geometry: Geometry, *, seed:
         generated: Showers as described by the task.
         reference: The same.
         geometry: Of both.
+        threshold: As for `lpm.metrics.calorimeter.observables`.
         seed: Seed of the bootstrap.
 
     Returns:
         Bins by their name, such as `0.256 GeV` or `1-3.16 GeV`.
     """
     sides = [b.select(["shower", "layer"]) for b in (generated, reference)]
-    energies = [b.field("shower.energy").values.double().numpy() for b in sides]
     out = {}
-    for name, (low, high) in _edges(energies[1]).items():
-        inside = [(e >= low) & (e < high) for e in energies]
-        if min(int(i.sum()) for i in inside) >= FEWEST:
-            some = [b[torch.from_numpy(i)] for b, i in zip(sides, inside, strict=True)]
-            out[name] = _bin(some[0], some[1], geometry, seed)
+    for name, inside in comparable(generated, reference).items():
+        some = [b[torch.from_numpy(i)] for b, i in zip(sides, inside, strict=True)]
+        out[name] = _bin(some[0], some[1], geometry, threshold, seed)
     return out
 
 
-def _bin(generated: Batch, reference: Batch, geometry: Geometry, seed: int) -> EnergyBin:
+def comparable(generated: Batch, reference: Batch) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """By the name of each bin that holds `FEWEST` showers of both samples: (N,) which of each lie in it."""
+    a, b = (s.field("shower.energy").values.double().numpy() for s in (generated, reference))
+    inside = {name: ((a >= low) & (a < high), (b >= low) & (b < high)) for name, (low, high) in _edges(b).items()}
+    return {name: both for name, both in inside.items() if min(int(i.sum()) for i in both) >= FEWEST}
+
+
+def _bin(generated: Batch, reference: Batch, geometry: Geometry, threshold: float | None, seed: int) -> EnergyBin:
     ratio = {name: _ratio(b) for name, b in (("generated", generated), ("reference", reference))}
     root = {name: np.sqrt(len(r)) for name, r in ratio.items()}
-    found = [o for o in observables(generated, reference, geometry) if o.name.startswith(("Etot", "E layer"))]
+    all_of_them = observables(generated, reference, geometry, threshold=threshold)
+    found = [o for o in all_of_them if o.name.startswith(("Etot", "E layer"))]
     # The challenge's bins of the whole spectrum are too wide for one energy.
     both = np.concatenate(list(ratio.values()))
     low, high = (float(q) for q in np.quantile(both, [0.001, 0.999]))
@@ -108,19 +117,14 @@ def interpolated(generated: Batch, reference: Batch, geometry: Geometry) -> dict
         standard deviations of a single shower.
 
     Raises:
-        ValueError: If the energies are not discrete, or none of the generated ones lies between two of the reference.
+        ValueError: As `between`.
     """
-    have, new = (_discrete(b.field("shower.energy").values.double().numpy()) for b in (reference, generated))
-    if have is None or new is None:
-        raise ValueError("interpolation: expected discrete incident energies on both sides; the spectrum is continuous")
-    between = [e for e in new if have[0] < e < have[-1] and not np.isclose(have, e, rtol=1e-4).any()]
-    if not between:
-        raise ValueError("interpolation: no generated energy lies between two of the reference; generate some there")
+    have, new = between(generated, reference)
     f, g = features(reference, geometry)[:, 1:], features(generated, geometry)[:, 1:]
     at = [b.field("shower.energy").values.double().numpy() for b in (reference, generated)]
     ratios = [_ratio(b) for b in (reference, generated)]
     out = {}
-    for e in between:
+    for e in new:
         above = int(np.searchsorted(have, e))
         sides = [np.isclose(at[0], have[i], rtol=1e-4) for i in (above - 1, above)]
         weight = float(np.log(e / have[above - 1]) / np.log(have[above] / have[above - 1]))
@@ -134,6 +138,21 @@ def interpolated(generated: Batch, reference: Batch, geometry: Geometry) -> dict
             "deviation": float(np.abs((g[mine].mean(0) - (1 - weight) * low - weight * high) / spread).mean()),
         }
     return out
+
+
+def between(generated: Batch, reference: Batch) -> tuple[Array, Array]:
+    """The discrete energies of a reference, and the generated ones that it lacks and has neighbours of; GeV.
+
+    Raises:
+        ValueError: If the energies are not discrete, or none of the generated ones lies between two of the reference.
+    """
+    have, new = (_discrete(b.field("shower.energy").values.double().numpy()) for b in (reference, generated))
+    if have is None or new is None:
+        raise ValueError("interpolation: expected discrete incident energies on both sides; the spectrum is continuous")
+    found = [e for e in new if have[0] < e < have[-1] and not np.isclose(have, e, rtol=1e-4).any()]
+    if not found:
+        raise ValueError("interpolation: no generated energy lies between two of the reference; generate some there")
+    return have, np.array(found)
 
 
 def _ratio(batch: Batch) -> Array:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
@@ -49,11 +50,20 @@ def patches_in(model: Model, geometry: str = "") -> Patches:
     return known[name]
 
 
-def energies_known(model: Model) -> tuple[float, float]:
-    """Lowest and highest incident energy of the training, GeV."""
+def energies_known(model: Model, geometry: str = "") -> tuple[float, float]:
+    """Lowest and highest incident energy of the training in a geometry, GeV.
+
+    Args:
+        model: That makes showers.
+        geometry: As for `patches_in`.
+
+    Raises:
+        ValueError: If it makes no showers, or not in that geometry.
+    """
+    first = patches_in(model, geometry).first_layer
     shares = model.tokenizer("layer")
     assert isinstance(shares, Shares)
-    low, high = shares.range.tolist()
+    low, high = shares.range[first].tolist()
     return low, high
 
 
@@ -74,7 +84,7 @@ def incident(
         What the model is given, `shower.energy` and the like; what is not known is NaN.
 
     Raises:
-        ValueError: If both are said, the file has another binning, or an energy is no number above 0.
+        ValueError: If both are said, the file has another binning or no shower, or an energy is no number above 0.
     """
     if like is not None:
         if energies:
@@ -82,13 +92,7 @@ def incident(
         return _as_in(model, n, geometry, like)
     name = patches_in(model, geometry).geometry.name
     if energies:
-        try:
-            named = np.array([float(e) for e in energies.split(",")])
-        except ValueError:
-            raise ValueError(f"energies {energies!r}: expected numbers of GeV by commas, such as 1,65.5") from None
-        if not (np.isfinite(named) & (named > 0)).all():
-            raise ValueError(f"energies {energies!r}: expected numbers of GeV above 0")
-        values = np.resize(named, n)
+        values = np.resize(_named(energies), n)
     elif name in DATA_SETS:
         values = incident_energies(n, name, np.random.default_rng(seed))
     else:
@@ -103,6 +107,25 @@ def incident(
     return with_shower(batch, _given(model))
 
 
+def _named(energies: str) -> NDArray[np.float64]:
+    """Energies by commas; also in single precision, in which a model is given them, they are finite and above 0."""
+    try:
+        named = torch.tensor([float(e) for e in energies.split(",")], dtype=torch.float64)
+    except ValueError:
+        raise ValueError(f"energies {energies!r}: expected numbers of GeV by commas, such as 1,65.5") from None
+    if not bool(_usable(named.float()).all()):
+        wrong = [f"{e:g}" for e in named[~_usable(named.float())].tolist()]
+        raise ValueError(
+            f"energies {energies!r}: expected numbers of GeV above 0, got {', '.join(wrong)}; leave it out"
+        )
+    return np.asarray(named.numpy())
+
+
+def _usable(energy: Tensor) -> Tensor:
+    """Which incident energies are numbers above 0."""
+    return energy.isfinite() & (energy > 0)
+
+
 def _as_in(model: Model, n: int, geometry: str, like: Path) -> Batch:
     with open_file(like) as reader:
         binning = getattr(reader, "geometry", None)
@@ -112,8 +135,18 @@ def _as_in(model: Model, n: int, geometry: str, like: Path) -> Batch:
         if binning != patches.geometry:
             raise ValueError(f"{like} has the binning {binning.name}, the model makes {patches.geometry.name}; "
                              "name a file of that binning")  # fmt: skip
+        if not len(reader):
+            raise ValueError(f"{like}: expected showers, found none; check how the file was made")
         paths = [path for path in reader.schema.paths if path.startswith("shower.") and path != "shower.total"]
-        return with_shower(reader.read(0, min(n, len(reader))).select(paths), _given(model))
+        batch = reader.read(0, min(n, len(reader))).select(paths)
+    energy = batch.field("shower.energy").values
+    wrong = (~_usable(energy)).nonzero()[:, 0].tolist()
+    if wrong:
+        raise ValueError(
+            f"{like}: expected incident energies above 0 GeV, got {len(wrong):,} others among {len(batch):,}, first in "
+            f"entry {wrong[0]}: {float(energy[wrong[0]]):g} GeV; mend the file, or name energies with --energy"
+        )
+    return with_shower(batch, _given(model))
 
 
 def _given(model: Model) -> tuple[str, ...]:
@@ -143,7 +176,7 @@ def sample_showers(
         ValueError: If the model makes no showers, or its training has diverged.
     """
     patches = patches_for(model, given)
-    low, high = energies_known(model)
+    low, high = energies_known(model, patches.geometry.name)
     generator = torch.Generator().manual_seed(seed)
     was_training = model.training
     model.eval()

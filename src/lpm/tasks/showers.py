@@ -7,8 +7,8 @@ the same numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,18 @@ from lpm.data.batch import Batch
 from lpm.data.io import open_file
 from lpm.data.io.showers import CaloChallengeReader
 from lpm.data.showers import grid_of
-from lpm.metrics.calorimeter import MAX_SAMPLES, MIN_SAMPLES, physics_distances, separations
+from lpm.metrics.calorimeter import physics_distances, separations, separations_of_energies
 from lpm.metrics.estimate import Estimate
 from lpm.metrics.memory import memorised
 from lpm.metrics.neighbours import prdc
-from lpm.metrics.shower_classifiers import Telling, Training, log_posterior, tell_apart
-from lpm.metrics.shower_energies import FEWEST, energy_bins, interpolated
+from lpm.metrics.shower_classifiers import Telling, log_posterior, tell_apart
+from lpm.metrics.shower_energies import energy_bins, interpolated
 from lpm.metrics.shower_inputs import Level, both, inputs, logarithms
 from lpm.metrics.shower_networks import Residual3d
 from lpm.physics.geometry import Box, Geometry, Planes
-from lpm.tasks.calorimeter import describe_grid, threshold_of
+from lpm.tasks import judging as needs
+from lpm.tasks.calorimeter import describe_grid
+from lpm.tasks.judging import Check, Judging
 
 __all__ = ["JUDGES", "Judge", "Judging", "read_showers"]
 
@@ -39,45 +41,11 @@ OFFICIAL_WIDTH = 2048
 NEIGHBOURS = 5_000
 """Showers of each sample among which neighbours are sought."""
 
+FEWEST = 20
+"""Showers of each sample below which histograms of a hundred bins and fifth neighbours tell nothing."""
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Judging:
-    """What is judged, and how.
-
-    Args:
-        generated: Showers as described by `lpm.tasks.calorimeter.describe`.
-        reference: The same.
-        geometry: Of both.
-        min_samples: Smallest number of showers drawn for FPD, and the batch of KPD.
-        max_samples: Largest number of showers drawn for FPD.
-        seed: Of resampling.
-        training: How classifiers are trained.
-        others: Samples of other generators, for `multiclass`, by name.
-        trained_on: What the generator was trained on, for `memorisation`.
-    """
-
-    generated: Batch
-    reference: Batch
-    geometry: Geometry
-    min_samples: int = MIN_SAMPLES
-    max_samples: int = MAX_SAMPLES
-    seed: int = 0
-    training: Training = field(default_factory=Training)
-    others: Mapping[str, Batch] = field(default_factory=dict)
-    trained_on: Batch | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """What the numbers depend on."""
-        return {
-            "dataset": self.geometry.name,
-            "threshold_mev": threshold_of(self.geometry) * 1e3,
-            "generated": len(self.generated),
-            "reference": len(self.reference),
-            "min_samples": self.min_samples,
-            "max_samples": self.max_samples,
-            "seed": self.seed,
-            "classifiers": {k: v for k, v in asdict(self.training).items() if k != "device"},
-        }
+MEND = "mend the file"
+"""All that can be done about a faulty shower where each counts: a judge leaves none out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,15 +53,28 @@ class Judge:
     """One measurement.
 
     Args:
-        measure: Returns JSON, by the names under which it is printed.
+        check: Sees that what it needs is there.
+        compute: Returns JSON, by the names under which it is printed.
         cells: Whether it needs the places of cells.
     """
 
-    measure: Callable[[Judging], dict[str, Any]]
+    check: Check
+    compute: Callable[[Judging], dict[str, Any]]
     cells: bool
 
+    def measure(self, judging: Judging) -> dict[str, Any]:
+        """What is printed.
 
-def read_showers(path: str | Path, dataset: str | None = None, *, cells: bool = True) -> tuple[Batch, Geometry]:
+        Raises:
+            ValueError: If there is not what it needs, such as too few showers.
+        """
+        self.check(judging)
+        return self.compute(judging)
+
+
+def read_showers(
+    path: str | Path, dataset: str | None = None, *, cells: bool = True, threshold: float | None = None
+) -> tuple[Batch, Geometry]:
     """All showers of a file with what describes them, read slice by slice.
 
     Args:
@@ -101,6 +82,7 @@ def read_showers(path: str | Path, dataset: str | None = None, *, cells: bool = 
         dataset: Name of a data set, cells of a box such as `12x12x12`, or path of a binning XML; None if the file
             tells.
         cells: Whether to keep the places of cells; else only their energies, which takes a fraction of the time.
+        threshold: Cells below it do not count, GeV; None for what the data set of the geometry prescribes.
 
     Returns:
         The showers in double precision, and their geometry.
@@ -109,17 +91,19 @@ def read_showers(path: str | Path, dataset: str | None = None, *, cells: bool = 
         ValueError: If the file has other voxels, a shower is faulty, or there is none.
     """
     if Path(path).is_file() and not CaloChallengeReader.sniff(Path(path)):
-        return _in_boxes(path, cells)
+        return _in_boxes(path, cells, threshold)
     with CaloChallengeReader(path, tree=dataset, dtype=torch.float64) as reader:
-        parts = [describe_grid(*block, reader.geometry, cells=cells) for block in reader.dense()]
+        reader.remedy = MEND
+        parts = [describe_grid(*block, reader.geometry, threshold, cells=cells) for block in reader.dense()]
         if not parts:
             raise ValueError(f"{path}: expected showers, found none; check how the file was made")
         return Batch.cat(parts), reader.geometry
 
 
-def _in_boxes(path: str | Path, cells: bool) -> tuple[Batch, Geometry]:
+def _in_boxes(path: str | Path, cells: bool, threshold: float | None) -> tuple[Batch, Geometry]:
     """Showers in boxes as layers of rows and columns."""
     with open_file(path) as reader:
+        reader.remedy = MEND
         box = getattr(reader, "geometry", None)
         if not isinstance(box, Box):
             raise ValueError(
@@ -127,7 +111,9 @@ def _in_boxes(path: str | Path, cells: bool) -> tuple[Batch, Geometry]:
             )
         planes = Planes.of(box)
         parts = [
-            describe_grid(grid_of(b, box).double(), b.field("shower.energy").values.double(), planes, cells=cells)
+            describe_grid(
+                grid_of(b, box).double(), b.field("shower.energy").values.double(), planes, threshold, cells=cells
+            )
             for b in reader.batches()
         ]
         return Batch.cat(parts), planes
@@ -145,7 +131,8 @@ def pair(e: Estimate) -> dict[str, float | None]:
 
 def _separation(j: Judging) -> dict[str, Any]:
     """Separations by the challenge's names; errors, floors and what lies outside of the histograms beside them."""
-    found = separations(j.generated, j.reference, j.geometry, seed=j.seed)
+    found = separations(j.generated, j.reference, j.geometry, threshold=j.threshold, seed=j.seed)
+    found |= separations_of_energies(j.generated, j.reference, j.geometry, seed=j.seed)
     return {
         "separation": {name: number(s.estimate.value) for name, s in found.items()},
         "separation_error": {name: number(s.estimate.error) for name, s in found.items()},
@@ -160,7 +147,7 @@ def _distance(name: str) -> Judge:
         found = physics_distances(j.generated, j.reference, j.geometry, (name,), **draws)
         return {n: pair(e) for n, e in found.items()}
 
-    return Judge(measure=measure, cells=False)
+    return Judge(check=needs.drawn(name), compute=measure, cells=False)
 
 
 def _classifier(name: str, level: Level) -> Judge:
@@ -168,13 +155,11 @@ def _classifier(name: str, level: Level) -> Judge:
         rows = both(inputs(j.generated, j.geometry, level), inputs(j.reference, j.geometry, level))
         return {name: _told(tell_apart(rows, len(j.generated), j.training))}
 
-    return Judge(measure=measure, cells=level != "high")
+    return Judge(check=needs.classifiable(name), compute=measure, cells=level != "high")
 
 
 def _cnn(j: Judging) -> dict[str, Any]:
     """A residual network over layers, sectors and rings, for geometries whose layers are alike."""
-    if not j.geometry.regular:
-        raise ValueError(f"cnn: needs equal layers, geometry {j.geometry.name} has others; leave it out")
     rows = both(inputs(j.generated, j.geometry, "low"), inputs(j.reference, j.geometry, "low"))
     planes = (32, 64, 64, 128) if j.training.hidden >= OFFICIAL_WIDTH else (8, 16, 16, 32)
     found = tell_apart(
@@ -184,13 +169,14 @@ def _cnn(j: Judging) -> dict[str, Any]:
 
 
 def _told(found: Telling) -> dict[str, Any]:
-    return {"auc": pair(found.auc), "jsd": pair(found.jsd), "auc_of_seeds": found.aucs, "jsd_of_seeds": found.jsds}
+    return {
+        "auc": pair(found.auc), "jsd": pair(found.jsd), "auc_of_seeds": found.aucs, "jsd_of_seeds": found.jsds,
+        "kept_after": found.kept,
+    }  # fmt: skip
 
 
 def _multiclass(j: Judging) -> dict[str, Any]:
     """Mean logarithm of the posterior of each of several generators, for reference showers."""
-    if not j.others:
-        raise ValueError("multiclass: compares several generators; name the files of the others with --other")
     samples = {"generated": j.generated, **j.others}
     rows = inputs(j.generated, j.geometry, "low")
     for other in j.others.values():
@@ -207,8 +193,7 @@ def _neighbours(j: Judging) -> dict[str, Any]:
 
 def _memorisation(j: Judging) -> dict[str, Any]:
     """Share of showers nearer to those the generator was trained on than to the reference."""
-    if j.trained_on is None:
-        raise ValueError("memorisation: compares with what the generator was trained on; name it with --training")
+    assert j.trained_on is not None
     x, seen, held = (_logarithms(b, j.geometry, j.seed) for b in (j.generated, j.trained_on, j.reference))
     return {"memorisation": {name: pair(e) for name, e in memorised(x, seen, held, seed=j.seed).items()}}
 
@@ -220,9 +205,7 @@ def _logarithms(batch: Batch, geometry: Geometry, seed: int) -> NDArray[np.float
 
 def _energies(j: Judging) -> dict[str, Any]:
     """Response, resolution and separations of the energies, for each incident energy."""
-    found = energy_bins(j.generated, j.reference, j.geometry, seed=j.seed)
-    if not found:
-        raise ValueError(f"energies: needs {FEWEST} showers of one energy on both sides; make more")
+    found = energy_bins(j.generated, j.reference, j.geometry, threshold=j.threshold, seed=j.seed)
     return {
         "energies": {
             name: {
@@ -242,17 +225,17 @@ def _interpolation(j: Judging) -> dict[str, Any]:
 
 
 JUDGES: dict[str, Judge] = {
-    "separation": Judge(measure=_separation, cells=False),
+    "separation": Judge(check=needs.some("separation", FEWEST), compute=_separation, cells=False),
     "fpd": _distance("fpd"),
     "kpd": _distance("kpd"),
     "classifier-low": _classifier("classifier-low", "low"),
     "classifier-high": _classifier("classifier-high", "high"),
     "classifier-normalised": _classifier("classifier-normalised", "normalised"),
-    "cnn": Judge(measure=_cnn, cells=True),
-    "multiclass": Judge(measure=_multiclass, cells=True),
-    "prdc": Judge(measure=_neighbours, cells=True),
-    "memorisation": Judge(measure=_memorisation, cells=True),
-    "energies": Judge(measure=_energies, cells=False),
-    "interpolation": Judge(measure=_interpolation, cells=False),
+    "cnn": Judge(check=needs.layers_alike, compute=_cnn, cells=True),
+    "multiclass": Judge(check=needs.several, compute=_multiclass, cells=True),
+    "prdc": Judge(check=needs.some("prdc", FEWEST), compute=_neighbours, cells=True),
+    "memorisation": Judge(check=needs.remembered, compute=_memorisation, cells=True),
+    "energies": Judge(check=needs.energies_shared, compute=_energies, cells=False),
+    "interpolation": Judge(check=needs.energies_between, compute=_interpolation, cells=False),
 }
 """All measurements by name."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,8 +33,8 @@ class SharesConfig:
         field: The share; from 0, mostly to 1.
         place: Field that says at which place a row lies, from 0.
         bins: Bins between none and all.
-        given: Path of a field of a single collection whose range in training is kept, or empty: what is generated
-            beyond it is extrapolated.
+        given: Path of a field of a single collection whose range in training is kept for each place, or empty: what is
+            generated beyond it is extrapolated. Where geometries have places of their own, so they have ranges.
 
     Raises:
         ValueError: If there are no bins or no places.
@@ -60,6 +61,11 @@ class SharesConfig:
 class Shares(Tokenizer):
     """Codes to tell and ranks to see.
 
+    Attributes:
+        edges: (places, bins + 1) of the bins.
+        range: (places, 2) lowest and highest value of `given` among the events with a row there; without bounds where
+            there is none.
+
     Example:
         >>> from lpm.data.schema import Collection, Field, Schema
         >>> fields = (Field(name="place", kind="count"), Field(name="share"))
@@ -79,26 +85,29 @@ class Shares(Tokenizer):
         self.vocab, self.width, self.places = (config.bins + 2,), 3, config.places
         self.edges: Tensor
         self.range: Tensor
-        self.register_buffer("range", torch.tensor([-torch.inf, torch.inf]))
+        self.register_buffer("range", torch.tensor([-torch.inf, torch.inf]).repeat(config.places, 1))
         self.register_buffer("edges", torch.linspace(0, 1, config.bins + 1).repeat(config.places, 1))
 
     def fit(self, batches: Iterable[Batch]) -> Shares:
         """Edges of equally many events between, from the first rows of each place."""
         c = self.config
         found: list[list[Tensor]] = [[] for _ in range(c.places)]
-        counts, low, high = [0] * c.places, torch.inf, -torch.inf
+        counts = [0] * c.places
+        low_P, high_P = torch.full((c.places,), torch.inf), torch.full((c.places,), -torch.inf)
         for batch in batches:
-            if c.given:
-                given = batch.field(c.given).values
-                low, high = min(low, float(given.min())), max(high, float(given.max()))
             place_T, share_T = self._rows(batch)
+            if c.given:
+                given_T = batch.field(c.given).values[batch.collections[self.collection].event].to(low_P.dtype)
+                low_P.scatter_reduce_(0, place_T, given_T, "amin")
+                high_P.scatter_reduce_(0, place_T, given_T, "amax")
             inside_T = share_T.isfinite() & (share_T > 0) & (share_T != 1)
             for p in range(c.places):
                 if counts[p] < MOST:
                     found[p].append(share_T[inside_T & (place_T == p)])
                     counts[p] += len(found[p][-1])
         if c.given:
-            self.range.copy_(torch.tensor([low, high]))
+            seen_P = low_P <= high_P
+            self.range[seen_P] = torch.stack([low_P, high_P], 1)[seen_P]
         steps = torch.linspace(0, 1, c.bins + 1, dtype=torch.float64)
         for p, parts in enumerate(found):
             values = torch.cat(parts).double().sort().values if parts else torch.zeros(0)
@@ -108,6 +117,13 @@ class Shares(Tokenizer):
                 after = (before + 1).clamp_max(len(values) - 1)
                 self.edges[p] = (values[before] * (1 - part) + values[after] * part).to(self.edges.dtype)
         return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Models trained before ranges were kept for each place have one (2,): it holds at all of them."""
+        kept = state_dict.get(f"{prefix}range")
+        if kept is not None and kept.ndim == 1:
+            state_dict[f"{prefix}range"] = kept.expand_as(self.range)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(T,) places and (T,) shares.

@@ -33,6 +33,7 @@ class Reader(ABC):
     Attributes:
         schema: What the file holds.
         skipped: Events left out so far under `on_bad="skip"`.
+        remedy: What a message about an event that cannot be used ends with.
 
     Raises:
         ValueError: If the file is damaged or lacks what the format needs, or a tree is named where there is one thing.
@@ -43,6 +44,8 @@ class Reader(ABC):
     """Whether a file of the format can be read in several ways, between which `tree` chooses."""
 
     schema: Schema
+    remedy: str = "mend the file or pass --on-bad skip"
+    """Whoever reads where nothing can be skipped puts other words here: advice has to work where it is printed."""
 
     def __init__(self, path: str | Path, *, tree: str | None = None, on_bad: OnBad = "stop") -> None:
         self.path = Path(path)
@@ -128,9 +131,7 @@ class Reader(ABC):
         if not bool(bad.any()):
             return batch
         if self.on_bad == "stop" and (fault := first_fault(batch)):
-            raise ValueError(
-                f"{self.path}: entry {start + fault.event}: {fault.text}; mend the file or pass --on-bad skip"
-            )
+            raise ValueError(f"{self.path}: entry {start + fault.event}: {fault.text}; {self.remedy}")
         self.skipped += int(bad.sum())
         return batch[~bad]
 

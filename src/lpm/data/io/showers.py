@@ -23,7 +23,7 @@ from lpm.data.io.base import OnBad, Reader
 from lpm.data.io.hdf5 import Hdf5Reader
 from lpm.data.io.new_hdf5 import new_hdf5
 from lpm.data.schema import Schema
-from lpm.data.showers import DATA_SETS, PARTICLES, cells_of, grid_of, points_schema, showers_schema
+from lpm.data.showers import DATA_SETS, PARTICLES, cells_of, grid_of, points_schema, showers_schema, voxels_of
 from lpm.physics.geometry import GEOMETRIES, Box, Geometry, Planes, geometry_of, read_binning
 
 __all__ = ["CaloChallengeReader", "FastCaloSimReader", "named_geometry", "write_showers"]
@@ -40,6 +40,9 @@ _BLOCK = 200_000
 
 def named_geometry(name: str) -> Geometry:
     """A geometry of the CaloChallenge by name, a box by its cells along x, y and z, or that of the XML at a path.
+
+    An XML of the challenge's own is known by its layers, whatever the name of the file: what belongs to the data set,
+    such as its threshold, then holds.
 
     Raises:
         ValueError: If there is neither, or the XML is no binning.
@@ -58,9 +61,12 @@ def named_geometry(name: str) -> Geometry:
         raise ValueError(f"no geometry {name!r}: expected one of {', '.join(GEOMETRIES)}, cells such as 12x12x12, or "
                          "the path of a binning XML")  # fmt: skip
     try:
-        return read_binning(path.read_text(encoding="utf-8"), path.stem)
+        # A file named like a data set does not become one by its name.
+        own = path.name if path.stem in GEOMETRIES else path.stem
+        read = read_binning(path.read_text(encoding="utf-8"), own)
     except UnicodeDecodeError:
         raise ValueError(f"{path}: no text; expected a binning XML") from None
+    return next((known for known in GEOMETRIES.values() if known.layers == read.layers), read)
 
 
 class CaloChallengeReader(Hdf5Reader):
@@ -166,10 +172,22 @@ class CaloChallengeReader(Hdf5Reader):
             if self.on_bad == "stop" and not bool(good.all()):
                 row = int((~good).nonzero()[0])
                 raise ValueError(f"{self.path}: entry {start + row}: incident energy is {float(energy[row]):g} GeV, "
-                                 "expected a number above 0; mend the file or pass --on-bad skip")  # fmt: skip
+                                 f"expected a number above 0; {self.remedy}")  # fmt: skip
             self.skipped += int((~good).sum())
             batch = batch[good]
+        if self.on_bad == "stop" and all(f"cell.{n}" in batch.schema for n in (*self.geometry.axes, "energy")):
+            self._refuse_voxels(batch, start)
         return super()._checked(batch, start)
+
+    def _refuse_voxels(self, batch: Batch, start: int) -> None:
+        """Name the first faulty energy by its place in the file's row, not by that among the cells of its shower."""
+        energy = batch.field("cell.energy").values
+        wrong = (~(energy.isfinite() & (energy >= 0))).nonzero()
+        if len(wrong):
+            row = int(wrong[0])
+            event, voxel = int(batch.collections["cell"].event[row]), int(voxels_of(batch, self.geometry)[row])
+            raise ValueError(f"{self.path}: entry {start + event}: voxel {voxel} is {float(energy[row]):g} GeV, "
+                             f"expected a finite number ≥ 0; {self.remedy}")  # fmt: skip
 
 
 def write_showers(
