@@ -9,6 +9,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+from lpm.cli.evaluate import evaluate
 from lpm.cli.generate import generate
 from lpm.data.io import open_file
 from lpm.data.io.showers import CaloChallengeReader
@@ -49,6 +50,20 @@ def lpm_generate(*arguments):
     app = typer.Typer()
     app.command()(generate)
     return CliRunner().invoke(app, [str(a) for a in (*arguments, "--quiet")])
+
+
+def test_the_judge_times_a_generator(run, files, monkeypatch):
+    monkeypatch.setattr("lpm.tasks.showers.REPEATS", {1: 2, 30: 2})
+    app = typer.Typer()
+    app.command()(evaluate)
+    words = ["calorimeter", str(files / "test.hdf5"), str(files / "train.hdf5"), "--metrics", "timing", "--json"]
+    found = json.loads(CliRunner().invoke(app, [*words, "--run", str(run)]).stdout)
+    assert list(found["timing"]) == ["ms a shower, batch 1", "ms a shower, batch 30"]
+    assert all(t["value"] > 0 and t["error"] >= 0 for t in found["timing"].values())
+    parameters = sum(p.numel() for p in load(run).parameters())
+    assert found["generator"] == {"parameters": parameters, "device": "cpu", "threads": torch.get_num_threads()}
+    with pytest.raises(ValueError, match="timing: runs the generator; name the folder of its training with --run"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
 
 
 @pytest.mark.parametrize("which", ["run", "student"])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 OF_SHOWERS = ("--dataset", "--threshold", "--min-samples", "--max-samples", "--hidden", "--epochs", "--steps",
-              "--scaled", "--seeds", "--training", "--other", "--report")  # fmt: skip
+              "--scaled", "--seeds", "--run", "--training", "--other", "--report")  # fmt: skip
 """What only showers are judged by."""
 
 
@@ -48,6 +48,7 @@ def evaluate(
         bool, typer.Option("--scaled", help="calorimeter: scale the inputs of classifiers: tells more, not official.")
     ] = False,
     seeds: Annotated[int, typer.Option(help="calorimeter: classifiers trained, of which the mean is given.")] = 1,
+    run: Annotated[Path | None, typer.Option(help="calorimeter: the trained generator, for timing.")] = None,
     training: Annotated[
         Path | None, typer.Option(help="calorimeter: what the generator was trained on, for memorisation.")
     ] = None,
@@ -70,7 +71,7 @@ def evaluate(
         options = Options(
             metrics=names, dataset=dataset, threshold=threshold, min_samples=min_samples, max_samples=max_samples,
             seed=seed, as_json=as_json, report=report, hidden=hidden, epochs=epochs, steps=steps, scaled=scaled,
-            seeds=seeds, training=training, others=tuple(other or ()),
+            seeds=seeds, training=training, run=run, others=tuple(other or ()),
         )  # fmt: skip
         judge_showers(pred, truth, options)
         return

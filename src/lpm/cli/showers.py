@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lpm.metrics.shower_classifiers import Training
     from lpm.model.flow_sample import FlowSampleConfig
     from lpm.model.model import Model
+    from lpm.tasks.judging import Maker
 
 __all__ = ["Options", "generate_showers", "judge_showers"]
 
@@ -47,6 +48,7 @@ class Options:
         scaled: Whether their inputs are scaled.
         seeds: Classifiers trained.
         training: What the generator was trained on, or None.
+        run: A trained generator, for `timing`.
         others: Samples of other generators.
     """
 
@@ -64,6 +66,7 @@ class Options:
     scaled: bool
     seeds: int
     training: Path | None
+    run: Path | None
     others: tuple[Path, ...]
 
 
@@ -99,6 +102,7 @@ def judge_showers(generated: Path, reference: Path | None, options: Options) -> 
         max_samples=options.max_samples, seed=options.seed, training=_training(options),
         others=dict(zip(labels, samples[2:], strict=False)), threshold=threshold,
         trained_on=samples[-1] if options.training else None,
+        maker=_maker(options.run, generated) if options.run else None,
     )  # fmt: skip
     for name in names:
         JUDGES[name].check(judging)
@@ -136,6 +140,21 @@ def _labels(paths: tuple[Path, ...]) -> list[str]:
         alone = (end for end in ends if end != ("generated",) and sum(w[-len(end) :] == end for w in whole) == 1)
         labels.append(Path(*next(alone)).as_posix())
     return labels
+
+
+def _maker(run: Path, generated: Path) -> Maker:
+    """A trained generator that makes showers of the particles in a file."""
+    import torch
+
+    from lpm.model.checkpoint import load
+    from lpm.recipes.showers import incident, make_showers
+    from lpm.tasks.judging import Maker
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load(run).to(device)
+    given = incident(model, 1000, like=generated)
+    parameters = sum(p.numel() for p in model.parameters())
+    return Maker(make=lambda n: make_showers(model, given, n), parameters=parameters, device=device)
 
 
 def _training(options: Options) -> Training:
@@ -178,8 +197,8 @@ def _rows(table: Table, name: str, value: Any) -> None:
     elif isinstance(value, dict):
         for key, inner in value.items():
             _rows(table, f"{name}, {key}", inner)
-    elif isinstance(value, float):
-        table.add_row(escape(name), _short(value), "", "")
+    elif isinstance(value, int | float):
+        table.add_row(escape(name), f"{value:,}" if isinstance(value, int) else _short(value), "", "")
 
 
 def _short(x: float | None) -> str:

@@ -23,7 +23,7 @@ from lpm.physics.shares import energies_of
 from lpm.sim.calorimeter import incident_energies
 from lpm.tokens import CellsConfig, Shares
 
-__all__ = ["energies_known", "incident", "makes_showers", "patches_for", "patches_in", "sample_showers"]
+__all__ = ["energies_known", "incident", "make_showers", "makes_showers", "patches_for", "patches_in", "sample_showers"]
 
 
 def makes_showers(model: Model) -> bool:
@@ -193,6 +193,19 @@ def sample_showers(
             yield made.with_field("shower", SHOWER["extrapolated"], beyond.to(energy_B.dtype))
     finally:
         model.train(was_training)
+
+
+def make_showers(model: Model, given: Batch, n: int) -> None:
+    """Make so many showers in one batch and forget them, as when a generator is timed.
+
+    Args:
+        model: That makes showers.
+        given: What comes in, over and over.
+        n: Number of showers.
+    """
+    several = Batch.cat([given] * -(-n // len(given)))[:n]
+    for _ in sample_showers(model, several, batch=n):
+        pass
 
 
 def patches_for(model: Model, given: Batch) -> Patches:

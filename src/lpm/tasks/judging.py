@@ -20,6 +20,7 @@ from lpm.tasks.calorimeter import threshold_of
 __all__ = [
     "Check",
     "Judging",
+    "Maker",
     "classifiable",
     "drawn",
     "energies_between",
@@ -28,7 +29,23 @@ __all__ = [
     "remembered",
     "several",
     "some",
+    "timeable",
 ]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Maker:
+    """A generator at work, to be timed.
+
+    Args:
+        make: Makes so many showers and returns once they are there.
+        parameters: Trained numbers of the generator.
+        device: Where it computes.
+    """
+
+    make: Callable[[int], None]
+    parameters: int
+    device: str
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,6 +62,7 @@ class Judging:
         training: How classifiers are trained.
         others: Samples of other generators, for `multiclass`, by name.
         trained_on: What the generator was trained on, for `memorisation`.
+        maker: The generator itself, for `timing`.
         threshold: Below which cells were taken away as the showers were described, GeV; None for that of the data set.
     """
 
@@ -57,6 +75,7 @@ class Judging:
     training: Training = field(default_factory=Training)
     others: Mapping[str, Batch] = field(default_factory=dict)
     trained_on: Batch | None = None
+    maker: Maker | None = None
     threshold: float | None = None
 
     @property
@@ -138,6 +157,12 @@ def remembered(j: Judging) -> None:
             f"memorisation: needs {memory.FEWEST} generated, reference and training showers, got "
             f"{', '.join(f'{n:,}' for n in (*j.sizes, len(j.trained_on)))}; make more"
         )
+
+
+def timeable(j: Judging) -> None:
+    """The generator itself."""
+    if j.maker is None:
+        raise ValueError("timing: runs the generator; name the folder of its training with --run")
 
 
 def energies_shared(j: Judging) -> None:

@@ -28,6 +28,7 @@ from lpm.metrics.shower_classifiers import Telling, log_posterior, tell_apart
 from lpm.metrics.shower_energies import energy_bins, interpolated
 from lpm.metrics.shower_inputs import Level, both, inputs, logarithms
 from lpm.metrics.shower_networks import Residual3d
+from lpm.metrics.timing import milliseconds
 from lpm.physics.geometry import Box, Geometry, Planes
 from lpm.tasks import judging as needs
 from lpm.tasks.calorimeter import describe_grid
@@ -43,6 +44,9 @@ NEIGHBOURS = 5_000
 
 FEWEST = 20
 """Showers of each sample below which histograms of a hundred bins and fifth neighbours tell nothing."""
+
+REPEATS = {1: 10, 100: 10, 10_000: 3}
+"""Timed calls by showers of a call; the challenge repeats each ten times."""
 
 MEND = "mend the file"
 """All that can be done about a faulty shower where each counts: a judge leaves none out."""
@@ -203,6 +207,16 @@ def _logarithms(batch: Batch, geometry: Geometry, seed: int) -> NDArray[np.float
     return np.asarray(logarithms(batch[order], geometry).double().numpy())
 
 
+def _timing(j: Judging) -> dict[str, Any]:
+    """Milliseconds a shower in batches of the challenge's sizes, by the clock, and the size of the generator."""
+    assert j.maker is not None
+    found = {n: milliseconds(j.maker.make, batches=(n,), repeats=repeats)[n] for n, repeats in REPEATS.items()}
+    return {
+        "timing": {f"ms a shower, batch {n}": pair(e) for n, e in found.items()},
+        "generator": {"parameters": j.maker.parameters, "device": j.maker.device, "threads": torch.get_num_threads()},
+    }
+
+
 def _energies(j: Judging) -> dict[str, Any]:
     """Response, resolution and separations of the energies, for each incident energy."""
     found = energy_bins(j.generated, j.reference, j.geometry, threshold=j.threshold, seed=j.seed)
@@ -235,6 +249,7 @@ JUDGES: dict[str, Judge] = {
     "multiclass": Judge(check=needs.several, compute=_multiclass, cells=True),
     "prdc": Judge(check=needs.some("prdc", FEWEST), compute=_neighbours, cells=True),
     "memorisation": Judge(check=needs.remembered, compute=_memorisation, cells=True),
+    "timing": Judge(check=needs.timeable, compute=_timing, cells=False),
     "energies": Judge(check=needs.energies_shared, compute=_energies, cells=False),
     "interpolation": Judge(check=needs.energies_between, compute=_interpolation, cells=False),
 }
