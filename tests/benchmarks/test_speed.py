@@ -91,6 +91,26 @@ def test_best_tagger(start: Start) -> None:
         assert row[5]["value"] == pytest.approx(row[4]["value"] / speed["rows"][4][4]["value"], rel=0.5)
 
 
+@pytest.mark.slow
+def test_accelerator(start: Start) -> None:
+    (table,) = start("accelerator")["tables"]
+    rows = [row[:2] for row in table["rows"]]
+    assert rows[:2] == [["training", "lpm, no pairs, Muon"], ["training", "lpm, Muon"]]
+    assert {row[0] for row in rows} == {"training", "inference"}
+    assert all(row[2]["value"] > 0 for row in table["rows"])
+
+
+def test_utilisation(start: Start) -> None:
+    record = start("utilisation")
+    ((parameters, *rates, mfu, waiting),) = record["tables"][0]["rows"]
+    assert parameters.endswith("M")
+    assert all(rate["value"] > 0 for rate in rates)
+    assert 0 <= waiting["value"] < 1
+    if not torch.cuda.is_available():
+        assert mfu == "—"
+        assert "MFU of 40% or more, not measured" in record["notes"][-1]
+
+
 def test_metrics(start: Start) -> None:
     record = start("metrics")
     (table,) = record["tables"]
