@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from lpm.cli.evaluate import evaluate
 from lpm.cli.generate import generate
 from lpm.data.io import open_file
+from lpm.data.io.parquet import write_batches
 from lpm.data.io.showers import CaloChallengeReader
+from lpm.data.showers import SHOWER
 from lpm.model.checkpoint import load
 from lpm.recipes import RECIPES
 from lpm.recipes.calorimeter import patches_of
@@ -216,6 +218,28 @@ def test_one_model_of_several_geometries(universal, files, tmp_path):
     assert "wrote 1 shower to" in like.stdout
     unsaid = lpm_generate(universal, tmp_path / "p.hdf5", "-n", 5)
     assert "this model makes showers of 1-photons, 1-pions; name one of them" in str(unsaid.exception)
+
+
+def test_a_generator_is_told_angle_and_particle_where_the_data_say_them(files, tmp_path):
+    """Shards of showers that come in at an angle; what is asked for comes from such a shard too."""
+    with CaloChallengeReader(files / "train.hdf5") as reader:
+        batch = reader.read(0, 100)
+    for name, values in (("theta", torch.linspace(0.5, 1.5, 100)), ("particle", torch.arange(100.0) % 2)):
+        batch = batch.with_field("shower", SHOWER[name], values)
+    write_batches(tmp_path / "angles.parquet", [batch], schema=batch.schema)
+    recipe = RECIPES["calorimeter.flow"]
+    config = tiny(recipe(size=2, data=(str(tmp_path / "angles.parquet"),), given=("particle", "energy", "theta")))
+    model = execute(config, tmp_path / "run", device="cpu")
+    assert model.tokenizer("shower").paths == ("shower.energy", "shower.theta", "shower.particle")
+    given = incident(model, 20, like=tmp_path / "angles.parquet")
+    torch.testing.assert_close(given.field("shower.theta").values, torch.linspace(0.5, 1.5, 100)[:20])
+    (one,) = sample_showers(model, given)
+    steep = given.with_field("shower", SHOWER["theta"], torch.full((20,), 1.5))
+    (other,) = sample_showers(model, steep)
+    assert not torch.equal(*(patches_for(model, given).grid(b) for b in (one, other)))
+    for wrong in (("theta",), ("energy", "colour"), ()):
+        with pytest.raises(ValueError, match=r"given: expected energy and others out of energy, theta, phi, particle"):
+            recipe(given=wrong)
 
 
 def test_what_is_beyond_the_training_depends_on_the_geometry(universal):

@@ -45,6 +45,7 @@ def flow(
     data: tuple[str, ...] = ("showers.hdf5",),
     valid: tuple[str, ...] = (),
     dataset: str = "1-photons",
+    given: tuple[str, ...] = ("energy",),
 ) -> RunConfig:
     """Layers one after the other, then all cells by flow matching.
 
@@ -53,13 +54,18 @@ def flow(
         data: Training files, of the CaloChallenge or of `lpm simulate calorimeter`.
         valid: Validation files.
         dataset: Name of the data set: `1-photons`, `1-pions`, `2` or `3`.
+        given: What is told of the incident particle: `energy`, and `theta`, `phi` and `particle` where the data say
+            them.
+
+    Raises:
+        ValueError: If there is no such data set, or nothing of that name can be told.
     """
     patches = patches_of(dataset)
     layers = len(patches.shapes)
     model = ModelConfig(
         backbone=BackboneConfig.sized(size),
         tokenizers={
-            "shower": ContinuousConfig(collection="shower", fields=(Transform(field="energy", form="log"),)),
+            "shower": _told(given),
             "layer": SharesConfig(collection="layer", places=layers, given="shower.energy"),
             "patch": CellsConfig(patches=(patches,)),
         },
@@ -154,15 +160,31 @@ def _alike(geometry: Geometry | Box, name: str, threshold: float) -> Patches:
     return Patches(geometry, *_ALIKE[name], threshold, cells=_ROOM)
 
 
+_GIVEN = {
+    "energy": Transform(field="energy", form="log"),
+    "theta": Transform(field="theta"),
+    "phi": Transform(field="phi"),
+    "particle": Transform(field="particle", form="category"),
+}
+"""What may be told of an incident particle."""
+
+
+def _told(given: tuple[str, ...]) -> ContinuousConfig:
+    if "energy" not in given or any(name not in _GIVEN for name in given) or len(set(given)) < len(given):
+        raise ValueError(
+            f"given: expected energy and others out of {', '.join(_GIVEN)}, got {', '.join(given) or 'none'}; name "
+            "them by commas, such as --with given=energy,theta"
+        )
+    ordered = tuple(name for name in _GIVEN if name in given)  # a category comes last
+    classes = (len(PARTICLES),) if "particle" in given else ()
+    return ContinuousConfig(collection="shower", fields=tuple(_GIVEN[n] for n in ordered), classes=classes)
+
+
 def _tokenizers(many: tuple[Patches, ...]) -> dict[str, TokenizerConfig]:
     """What comes in with all that may be known of it, layers and patches of several geometries."""
-    given = (
-        Transform(field="energy", form="log"), Transform(field="theta"), Transform(field="phi"),
-        Transform(field="particle", form="category"),
-    )  # fmt: skip
     layers = sum(len(p.shapes) for p in many)
     return {
-        "shower": ContinuousConfig(collection="shower", fields=given, classes=(len(PARTICLES),)),
+        "shower": _told(tuple(_GIVEN)),
         "layer": SharesConfig(collection="layer", places=layers, given="shower.energy"),
         "patch": CellsConfig(patches=many),
     }
@@ -175,6 +197,7 @@ def distilled(
     dataset: str = "1-photons",
     start: str = "runs/calorimeter",
     jumps: int = 4,
+    given: tuple[str, ...] = ("energy",),
 ) -> RunConfig:
     """A trained `flow`, taught to make its cells in few steps.
 
@@ -185,8 +208,9 @@ def distilled(
         dataset: As for `flow`.
         start: The run of the flow.
         jumps: Steps.
+        given: As for the flow.
     """
-    run = flow(size, data, valid, dataset)
+    run = flow(size, data, valid, dataset, given)
     heads = {**run.model.heads, "cells": FlowConfig(of="patch", jumps=jumps)}
     parts = ("tokenizers", "embeds", "prefix", "backbone", "heads", "time")
     return replace(

@@ -25,6 +25,7 @@ def autoencoder(
     data: tuple[str, ...] = ("showers.hdf5",),
     valid: tuple[str, ...] = (),
     dataset: str = "1-photons",
+    given: tuple[str, ...] = ("energy",),
 ) -> RunConfig:
     """A variational autoencoder (as ATLAS, arXiv 2210.06204).
 
@@ -33,9 +34,10 @@ def autoencoder(
         data: Training files, of the CaloChallenge or of `lpm simulate calorimeter`.
         valid: Validation files.
         dataset: Name of the data set: `1-photons`, `1-pions`, `2` or `3`.
+        given: What is told of the incident particle, as for `flow`.
     """
     head = AutoencodeConfig(of="patch", given=GIVEN, hidden=64 * size, latent=8 * size)
-    return _with(size, flow(size, data, valid, dataset), "autoencoder", "by a variational autoencoder", head)
+    return _with(size, flow(size, data, valid, dataset, given), "autoencoder", "by a variational autoencoder", head)
 
 
 def coupling(
@@ -43,6 +45,7 @@ def coupling(
     data: tuple[str, ...] = ("showers.hdf5",),
     valid: tuple[str, ...] = (),
     dataset: str = "1-photons",
+    given: tuple[str, ...] = ("energy",),
 ) -> RunConfig:
     """A coupling flow on voxels, as CaloINN (arXiv 2312.09290).
 
@@ -51,9 +54,10 @@ def coupling(
         data: Training files.
         valid: Validation files.
         dataset: As for `autoencoder`.
+        given: As for `autoencoder`.
     """
     head = CoupleConfig(of="patch", given=GIVEN, hidden=32 * size, couplings=2 * size)
-    return _with(size, flow(size, data, valid, dataset), "coupling", "by a coupling flow on voxels", head)
+    return _with(size, flow(size, data, valid, dataset, given), "coupling", "by a coupling flow on voxels", head)
 
 
 def adversarial(
@@ -61,6 +65,7 @@ def adversarial(
     data: tuple[str, ...] = ("showers.hdf5",),
     valid: tuple[str, ...] = (),
     dataset: str = "1-photons",
+    given: tuple[str, ...] = ("energy",),
 ) -> RunConfig:
     """A conditional generative adversarial network, as ATLAS (arXiv 2210.06204).
 
@@ -69,9 +74,10 @@ def adversarial(
         data: Training files.
         valid: Validation files.
         dataset: As for `autoencoder`.
+        given: As for `autoencoder`.
     """
     head = RivalConfig(of="patch", given=GIVEN, hidden=64 * size, noise=16 * size)
-    run = _with(size, flow(size, data, valid, dataset), "adversarial", "by a generator and its critic", head)
+    run = _with(size, flow(size, data, valid, dataset, given), "adversarial", "by a generator and its critic", head)
     return replace(run, train=replace(run.train, betas=(0.0, 0.99), lr=1e-3))
 
 
@@ -80,6 +86,7 @@ def layers(
     data: tuple[str, ...] = ("showers.hdf5",),
     valid: tuple[str, ...] = (),
     dataset: str = "1-photons",
+    given: tuple[str, ...] = ("energy",),
 ) -> RunConfig:
     """Convolutional flows from layer to layer, as L2LFlows (arXiv 2405.20407).
 
@@ -88,9 +95,10 @@ def layers(
         data: Training files.
         valid: Validation files.
         dataset: As for `autoencoder`.
+        given: As for `autoencoder`.
     """
     head = CascadeConfig(of="patch", given=GIVEN, hidden=8 * size, planes=4 * size, couplings=2 * size)
-    run = _with(size, flow(size, data, valid, dataset), "layers", "by flows from layer to layer", head)
+    run = _with(size, flow(size, data, valid, dataset, given), "layers", "by flows from layer to layer", head)
     # Planes of all layers at once fill the memory.
     return replace(run, data=replace(run.data, most=128 if dataset.startswith("1") else 8))
 
@@ -100,6 +108,7 @@ def codes(
     data: tuple[str, ...] = ("showers.hdf5",),
     valid: tuple[str, ...] = (),
     dataset: str = "1-photons",
+    given: tuple[str, ...] = ("energy",),
 ) -> RunConfig:
     """Codes of patches, told one after the other, as Calo-VQ (arXiv 2405.06605) in kind.
 
@@ -108,9 +117,12 @@ def codes(
         data: Training files.
         valid: Validation files.
         dataset: As for `autoencoder`.
+        given: As for `autoencoder`.
     """
     head = SpellConfig(of="patch", given=GIVEN, hidden=32 * size, codes=size)
-    return _with(size, flow(size, data, valid, dataset), "codes", "in codes of patches, one after the other", head)
+    return _with(
+        size, flow(size, data, valid, dataset, given), "codes", "in codes of patches, one after the other", head
+    )
 
 
 def _with(size: int, run: RunConfig, name: str, how: str, head: HeadConfig) -> RunConfig:

@@ -128,11 +128,12 @@ def _usable(energy: Tensor) -> Tensor:
 
 def _as_in(model: Model, n: int, geometry: str, like: Path) -> Batch:
     with open_file(like) as reader:
-        binning = getattr(reader, "geometry", None)
-        if not isinstance(binning, Geometry | Box):
-            raise ValueError(f"{like}: holds no showers in cells; name a file of the CaloChallenge's form")
-        patches = patches_in(model, geometry or (binning.name if len(_cut(model)) > 1 else ""))
-        if binning != patches.geometry:
+        kept = getattr(reader, "geometry", None)  # shards have none
+        binning = kept if isinstance(kept, Geometry | Box) else None
+        if "shower.energy" not in reader.schema:
+            raise ValueError(f"{like}: holds no showers; name a file of showers, or of particles that make some")
+        patches = patches_in(model, geometry or (binning.name if binning is not None and len(_cut(model)) > 1 else ""))
+        if binning is not None and binning != patches.geometry:
             raise ValueError(f"{like} has the binning {binning.name}, the model makes {patches.geometry.name}; "
                              "name a file of that binning")  # fmt: skip
         if not len(reader):
