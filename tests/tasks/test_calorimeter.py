@@ -1,6 +1,7 @@
 """Showers are described once and judged as the challenge does: its own numbers, and vectors that run everywhere."""
 
 import json
+import math
 from dataclasses import replace
 
 import h5py
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lpm.data.io.showers import write_showers
+from lpm.data.io.parquet import write_batches
+from lpm.data.io.showers import CaloChallengeReader, write_showers
 from lpm.data.showers import DATA_SETS, cells_of, grid_of
 from lpm.metrics.calorimeter import (
     features,
@@ -243,6 +245,32 @@ def test_faults_of_dense_showers_are_named(tmp_path, voxel, energy, match):
     for cells in (True, False):
         with pytest.raises(ValueError, match=match):
             read_showers(tmp_path / "a.hdf5", cells=cells)
+
+
+def test_shards_of_showers_are_read_as_their_files(tmp_path):
+    """In cells, of the geometry that they name or that is named for them."""
+    produce_showers(30, tmp_path / "a.hdf5", seed=1)
+    with CaloChallengeReader(tmp_path / "a.hdf5", dtype=torch.float64) as reader:
+        batch = reader.read(0, 30)
+    write_batches(tmp_path / "a.parquet", [batch], schema=batch.schema)
+    dense, geometry = read_showers(tmp_path / "a.hdf5")
+    for named in (None, "1-photons"):
+        found, same = read_showers(tmp_path / "a.parquet", named)
+        assert same == geometry
+        for name in ("layer", "shower", "cell"):
+            torch.testing.assert_close(
+                found.collections[name].values, dense.collections[name].values, equal_nan=True
+            )  # fmt: skip
+    with pytest.raises(ValueError, match="geometry 2: a cell lies outside"):
+        read_showers(tmp_path / "a.parquet", "2")
+    wrong = batch.with_field("shower", batch.schema.field("shower.energy"), torch.full((30,), math.nan))
+    write_batches(tmp_path / "nan.parquet", [wrong], schema=wrong.schema)
+    with pytest.raises(ValueError, match="mend the file"):
+        read_showers(tmp_path / "nan.parquet")
+    some = batch.select(["shower.energy"])
+    write_batches(tmp_path / "none.parquet", [some], schema=some.schema)
+    with pytest.raises(ValueError, match="or a shard of them in cells"):
+        read_showers(tmp_path / "none.parquet")
 
 
 def half_of_the_sway(batch):

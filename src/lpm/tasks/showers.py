@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lpm.data.batch import Batch
 from lpm.data.io import open_file
-from lpm.data.io.showers import CaloChallengeReader
+from lpm.data.io.showers import CaloChallengeReader, named_geometry
 from lpm.data.showers import grid_of
 from lpm.metrics.calorimeter import physics_distances, separations, separations_of_energies
 from lpm.metrics.estimate import Estimate
@@ -31,7 +31,7 @@ from lpm.metrics.shower_networks import Residual3d
 from lpm.metrics.timing import milliseconds
 from lpm.physics.geometry import Box, Geometry, Planes
 from lpm.tasks import judging as needs
-from lpm.tasks.calorimeter import describe_grid
+from lpm.tasks.calorimeter import describe_grid, geometry_in
 from lpm.tasks.judging import Check, Judging
 
 __all__ = ["JUDGES", "Judge", "Judging", "read_showers"]
@@ -82,7 +82,7 @@ def read_showers(
     """All showers of a file with what describes them, read slice by slice.
 
     Args:
-        path: A file of the CaloChallenge's form, or ROOT with showers in boxes.
+        path: A file of the CaloChallenge's form, ROOT with showers in boxes, or a shard of showers in cells.
         dataset: Name of a data set, cells of a box such as `12x12x12`, or path of a binning XML; None if the file
             tells.
         cells: Whether to keep the places of cells; else only their energies, which takes a fraction of the time.
@@ -95,7 +95,7 @@ def read_showers(
         ValueError: If the file has other voxels, a shower is faulty, or there is none.
     """
     if Path(path).is_file() and not CaloChallengeReader.sniff(Path(path)):
-        return _in_boxes(path, cells, threshold)
+        return _in_cells(path, dataset, cells, threshold)
     with CaloChallengeReader(path, tree=dataset, dtype=torch.float64) as reader:
         reader.remedy = MEND
         parts = [describe_grid(*block, reader.geometry, threshold, cells=cells) for block in reader.dense()]
@@ -104,23 +104,26 @@ def read_showers(
         return Batch.cat(parts), reader.geometry
 
 
-def _in_boxes(path: str | Path, cells: bool, threshold: float | None) -> tuple[Batch, Geometry]:
-    """Showers in boxes as layers of rows and columns."""
+def _in_cells(path: str | Path, dataset: str | None, cells: bool, threshold: float | None) -> tuple[Batch, Geometry]:
+    """Showers of a shard, in cells of the geometry that is named or that they name; or in boxes, as layers of rows."""
+    parts: list[Batch] = []
     with open_file(path) as reader:
         reader.remedy = MEND
         box = getattr(reader, "geometry", None)
-        if not isinstance(box, Box):
+        if not isinstance(box, Box) and not {"cell.layer", "cell.energy", "shower.energy"} <= set(reader.schema.paths):
             raise ValueError(
-                f"{path}: expected showers in the form of the CaloChallenge, or in boxes; name such a file"
+                f"{path}: expected showers in the form of the CaloChallenge, in boxes, or a shard of them in cells"
             )
-        planes = Planes.of(box)
-        parts = [
-            describe_grid(
-                grid_of(b, box).double(), b.field("shower.energy").values.double(), planes, threshold, cells=cells
-            )
-            for b in reader.batches()
-        ]
-        return Batch.cat(parts), planes
+        for batch in reader.batches():
+            known = box if isinstance(box, Box) else named_geometry(dataset) if dataset else geometry_in(batch)
+            geometry = Planes.of(known) if isinstance(known, Box) else known
+            grid, energy = grid_of(batch, known).double(), batch.field("shower.energy").values.double()
+            if not bool((energy.isfinite() & (energy > 0)).all()):
+                raise ValueError(f"{path}: an incident energy is not a number above 0 GeV; {MEND}")
+            parts.append(describe_grid(grid, energy, geometry, threshold, cells=cells))
+    if not parts:
+        raise ValueError(f"{path}: expected showers, found none; check how the file was made")
+    return Batch.cat(parts), geometry
 
 
 def number(x: float) -> float | None:
