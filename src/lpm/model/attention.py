@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from lpm.model.layers import from_places, sent, to_places
+from lpm.data.transfer import sent
+from lpm.model.layers import from_places, to_places
 
 __all__ = ["Group", "Plan", "attend", "plan"]
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lpm.model.layers import sent
+from lpm.data.transfer import sent
 from lpm.tokens.base import Uniform
 
 __all__ = ["Chooser", "SampleConfig", "uniform_of"]

@@ -95,7 +95,7 @@ class Condition(nn.Module):
         """(B, D) vectors of class indices, NaN or negative where not known."""
         index_B = torch.where(classes_B.isfinite() & (classes_B >= 0), classes_B + 1, 0).long()
         if self.training and self.drop:
-            index_B = torch.where(torch.rand(index_B.shape).to(index_B.device) < self.drop, 0, index_B)
+            index_B = torch.where(torch.rand(index_B.shape, device=index_B.device) < self.drop, 0, index_B)
         out: Tensor = self.table(index_B)
         return out
 

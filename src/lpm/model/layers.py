@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Dropout", "from_places", "sent", "to_places", "zero_linear"]
+__all__ = ["Dropout", "from_places", "to_places", "zero_linear"]
 
 
 class Dropout(nn.Dropout):
@@ -32,13 +32,6 @@ def zero_linear(inputs: int, outputs: int) -> nn.Linear:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
-
-
-def sent(x: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on a device, on its way while the CPU goes on."""
-    if device.type == "cuda":
-        return x.pin_memory().to(device, non_blocking=True)
-    return x.to(device)
 
 
 def to_places(x: Tensor, places: Tensor, size: int) -> Tensor:

@@ -21,7 +21,7 @@ from lpm.model.heads import Classify, Head, HeadConfig
 from lpm.model.heads.base import class_index
 from lpm.model.packing import Hidden, Layout
 from lpm.model.pairs import PairBias, PairBiasConfig
-from lpm.model.sets import AnySetConfig, SetBackbone, SetConfig
+from lpm.model.sets import AnySetConfig, SetBackbone, SetConfig, SetPlan
 from lpm.model.sets.base import species
 from lpm.model.view import Noised, Streams, View
 from lpm.tokens import Tokenizer, TokenizerConfig
@@ -91,11 +91,11 @@ class Ground:
 
     Args:
         layout: Where everything lies in the packed sequence.
-        plan: How to attend within its events.
+        plan: How to attend within its events, or what a backbone of sets works out of their lengths.
     """
 
     layout: Layout
-    plan: Plan
+    plan: Plan | SetPlan | None
 
 
 class Model(nn.Module):
@@ -220,7 +220,8 @@ class Model(nn.Module):
         ground = ground or self.ground(batch, view.only)
         layout = ground.layout
         if isinstance(self.backbone, SetBackbone):
-            return self._gathered(self.backbone, batch, streams, layout)
+            return self._gathered(self.backbone, batch, streams, ground)
+        assert isinstance(ground.plan, Plan)
         x_SD = self.prefix.new_empty(layout.size, self.prefix.shape[1])
         prefix_BPD = self.prefix.expand(len(batch), -1, -1)
         if self.condition is not None and view.conditioned:
@@ -251,17 +252,19 @@ class Model(nn.Module):
         layout = Layout.of({n: batch.collections[n].host_offsets for n in shown}, len(self.prefix))
         device = self.prefix.device
         if isinstance(self.backbone, SetBackbone):
-            return Ground(layout.to(device), Plan((), layout.offsets.int(), 0, None))
+            rows = batch.collections[self.backbone.config.of].host_offsets
+            return Ground(layout.to(device), self.backbone.plan(rows, device))
         # The packed kernel of CUDA takes half precision only and no bias; all else goes by length groups.
         packed = device.type == "cuda" and torch.is_autocast_enabled("cuda") and self.pairs is None
         return Ground(layout.to(device), plan(layout.offsets, grouped=not packed).to(device))
 
-    def _gathered(self, body: SetBackbone, batch: Batch, streams: Streams, layout: Layout) -> Hidden:
-        c = body.config
+    def _gathered(self, body: SetBackbone, batch: Batch, streams: Streams, ground: Ground) -> Hidden:
+        c, layout = body.config, ground.layout
         tokens, kinds_T = streams[c.of], species(batch, c.category, c.of) if c.category else None
         assert tokens.features is not None
         momenta_T4 = c.momenta(batch).to(tokens.features.dtype)
-        x_TD, event_BD = body(tokens.features, momenta_T4, tokens.offsets, self.prefix, kinds_T)
+        assert not isinstance(ground.plan, Plan)
+        x_TD, event_BD = body(tokens.features, momenta_T4, tokens.offsets, self.prefix, kinds_T, ground.plan)
         x_SD = x_TD.new_empty(layout.size, x_TD.shape[1]).index_copy(0, layout.rows[c.of], x_TD)
         return Hidden(x_SD.index_copy(0, layout.prefix[:, 0], event_BD.to(x_SD.dtype)), layout, gathered=True)
 

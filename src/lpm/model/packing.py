@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lpm.data.batch import Ragged
-from lpm.model.layers import sent
+from lpm.data.transfer import sent
 
 __all__ = ["Hidden", "Layout"]
 

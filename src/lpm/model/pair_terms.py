@@ -84,6 +84,6 @@ def couplings(a: Int[Tensor, "*#n"], b: Int[Tensor, "*#n"], ln_m2: Float[Tensor,
         >>> [round(x, 3) for x in couplings(one, one, ln_m2).tolist()]  # two b jets: 1, the squared charge, and Z
         [1.0, 0.111, 0.24]
     """
-    at_z = ln_m2.new_tensor(M_Z)
+    at_z = ln_m2.new_full((), M_Z)
     unit = torch.stack([alpha_strong(at_z), alpha_em(at_z), alpha_weak(at_z)])
     return strengths(a, b, (0.5 * ln_m2).exp()) / unit

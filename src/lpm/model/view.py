@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lpm.model.layers import sent
+from lpm.data.transfer import sent
 from lpm.tokens import Tokens
 
 __all__ = ["Masked", "Noised", "Streams", "View"]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lpm.data.batch import Batch, Ragged
 from lpm.data.patches import Patches, together
+from lpm.data.transfer import sent
 from lpm.tokens.base import Tokenizer, Tokens, gather_fields
 
 __all__ = ["Cells", "CellsConfig"]
@@ -136,7 +137,8 @@ class Cells(Tokenizer):
 
     def _logarithm(self, cell_TW: Tensor) -> Tensor:
         u_TW = cell_TW.clamp_min(1e-30).log()
-        return torch.where(u_TW < 0, -GAP - torch.rand(u_TW.shape).to(u_TW), u_TW)
+        below_TW = sent(torch.rand(u_TW.shape), u_TW.device).to(u_TW)
+        return torch.where(u_TW < 0, -GAP - below_TW, u_TW)
 
     def _knots(self, layer_T: Tensor) -> tuple[Tensor, Tensor]:
         """(T,) knot below the energy of each layer, and how far the way to the next it is."""

@@ -4,6 +4,9 @@ A transformer encoder maps the standardised features of all rows of an event to 
 by its nearest code (VQ: van den Oord et al., arXiv 1711.00937) or by its rounded value (FSQ: Mentzer et al.,
 arXiv 2309.15505), and a transformer decoder maps the codes of the event back. This is the tokenizer of MPM
 (arXiv 2401.13537) and OmniJet-α (arXiv 2403.05618). It trains through the common loop, by its `loss`.
+
+Encoding asks nothing of the device. Training VQ does: as many live latents as there are dead codes take their places,
+in each step, and their number is known to the device alone.
 """
 
 from __future__ import annotations
@@ -96,11 +99,11 @@ class Quantised(Tokenizer):
             self.train().loss(first)
         return self
 
-    def _quantise(self, x_TF: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _quantise(self, x_TF: Tensor, offsets: Tensor, longest: int) -> tuple[Tensor, Tensor, Tensor]:
         if not len(x_TF):
             latent = len(self.config.levels) or self.config.latent
             return x_TF.new_zeros(0, latent), x_TF.new_zeros(0, dtype=torch.int64), x_TF.new_zeros(())
-        z_TL = self.encoder(x_TF, offsets)
+        z_TL = self.encoder(x_TF, offsets, longest)
         if self.config.method == "fsq":
             q_1TL, codes_1T = self.quantiser(z_TL[None])
             return q_1TL[0], codes_1T[0], z_TL.new_zeros(())
@@ -115,8 +118,9 @@ class Quantised(Tokenizer):
         """Squared error of the features after the round trip, {"reconstruction": (B,), "commitment": (B,)}."""
         seen = self.seen.encode(batch)
         assert seen.features is not None
-        q_TL, _, commit = self._quantise(seen.features, seen.offsets)
-        error_T = (self.decoder(q_TL, seen.offsets) - seen.features).square().mean(1)
+        longest = _longest(batch.collections[self.collection].host_offsets)
+        q_TL, _, commit = self._quantise(seen.features, seen.offsets, longest)
+        error_T = (self.decoder(q_TL, seen.offsets, longest) - seen.features).square().mean(1)
         loss_B = Ragged(error_T, seen.offsets).mean()
         return {"reconstruction": loss_B, "commitment": commit.expand(len(loss_B))}
 
@@ -127,9 +131,23 @@ class Quantised(Tokenizer):
         self.eval()
         seen = self.seen.encode(batch)
         assert seen.features is not None
-        _, codes_T, _ = self._quantise(seen.features, seen.offsets)
+        longest = _longest(batch.collections[self.collection].host_offsets)
+        z_TL = self.encoder(seen.features, seen.offsets, longest)
+        codes_T = self.quantiser(z_TL[None])[1][0] if self.config.method == "fsq" else self._nearest(z_TL)
         self.train(training)
         return Tokens(seen.offsets, codes=codes_T[:, None].long())
+
+    def _nearest(self, z_TL: Tensor) -> Tensor:
+        """(T,) nearest code of latents: what the quantiser gives in evaluation, to the last bit.
+
+        The quantiser itself would first ask the device whether its codebook is filled, and the step would wait for it.
+        """
+        z_1TL, book_1KL = z_TL.float()[None], self.quantiser.codebook[None]
+        with torch.autocast("cuda", enabled=False):
+            square_1TK = (z_1TL**2).sum(2)[:, :, None] + (book_1KL**2).sum(2)[:, None]
+            square_1TK = square_1TK + torch.einsum("bid,bjd->bij", z_1TL, book_1KL) * -2
+        out: Tensor = square_1TK.clamp(min=1e-8).sqrt().argmin(2)[0]
+        return out
 
     @torch.no_grad()
     def decode(self, tokens: Tokens, generator: torch.Generator | None = None) -> Ragged:
@@ -141,7 +159,7 @@ class Quantised(Tokenizer):
             q_TL = self.quantiser.indices_to_codes(tokens.codes[:, 0])
         else:
             q_TL = self.quantiser.get_output_from_indices(tokens.codes[:, 0])
-        features = self.decoder(q_TL, tokens.offsets)
+        features = self.decoder(q_TL, tokens.offsets, _longest(tokens.offsets))
         self.train(training)
         return self.seen.decode(Tokens(tokens.offsets, features=features))
 
@@ -157,15 +175,24 @@ class _Stack(nn.Module):
         self.inner = nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(width), enable_nested_tensor=False)
         self.first, self.last = nn.Linear(inputs, width), nn.Linear(width, outputs)
 
-    def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
-        padded, mask = Ragged(self.first(x), offsets).padded()
-        if not padded.shape[1]:
-            return padded.new_zeros(0, self.last.out_features)
+    def forward(self, x_TF: Tensor, offsets: Tensor, longest: int) -> Tensor:
+        """Rows of events of which none is longer than said: asking an accelerator for it would wait for it."""
+        rows, events = Ragged(self.first(x_TF), offsets), len(offsets) - 1
+        if not longest:
+            return x_TF.new_zeros(0, self.last.out_features)
+        at_T = rows.event * longest + rows.position
+        padded = rows.values.new_zeros(events * longest, rows.values.shape[1]).index_copy(0, at_T, rows.values)
         # An event without rows would attend to nothing; its first padded row is let in and never read.
-        blind = ~mask
-        blind[:, 0] = False
-        out: Tensor = self.last(self.inner(padded, src_key_padding_mask=blind)[mask])
+        place_L = torch.arange(longest, device=offsets.device)
+        blind = (place_L >= rows.lengths[:, None]) & (place_L > 0)
+        inner = self.inner(padded.view(events, longest, -1), src_key_padding_mask=blind)
+        out: Tensor = self.last(inner.flatten(0, 1).index_select(0, at_T))
         return out
+
+
+def _longest(offsets: Tensor) -> int:
+    """Rows of the longest event."""
+    return int(offsets.diff().max()) if len(offsets) > 1 else 0
 
 
 def _quantiser(config: QuantisedConfig) -> tuple[Any, int]:

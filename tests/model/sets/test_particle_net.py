@@ -11,7 +11,7 @@ from lpm.data.batch import Batch
 from lpm.model.pair_terms import KINEMATIC, STANDARD_MODEL, PairTermsConfig
 from lpm.model.sets import ParticleNetConfig
 from lpm.model.sets.buckets import ByLength
-from lpm.model.sets.neighbours import Neighbours
+from lpm.model.sets.neighbours import Neighbours, Room
 from lpm.model.sets.particle_net import EdgeConv
 
 
@@ -19,7 +19,7 @@ def test_a_block_is_the_formula_of_the_paper() -> None:
     """The first layer is computed for each particle; here it is written out for each edge."""
     torch.manual_seed(0)
     block, x = EdgeConv(3, (5, 6), terms=0).double(), torch.randn(9, 3, dtype=torch.float64)
-    near = Neighbours.of(x, ByLength.of(torch.tensor([0, 2, 9]), 9), k=4)
+    near = Neighbours.of(x, Room.of(ByLength.of(torch.tensor([0, 2, 9])), k=4))
     own, other = x[near.own], x[near.other]
     edge = torch.cat([own, other - own], 1) @ block.first.weight.T
     edge = torch.nn.functional.batch_norm(edge, None, None, training=True).relu() @ block.layers[0].weight.T

@@ -17,7 +17,7 @@ from lpm.model.model import ConditionConfig, Model, ModelConfig
 from lpm.model.pair_terms import PairTermsConfig
 from lpm.model.pairs import PairBiasConfig
 from lpm.model.sets.buckets import Bucket
-from lpm.model.sets.interactions import Interactions, squares, triangles
+from lpm.model.sets.interactions import Interactions, Pairs, squares
 from lpm.model.sets.norm_stack import NormStack
 from lpm.model.sets.particle_transformer import ParticleTransformerConfig
 from lpm.model.sets.weaver import from_weaver, load_weaver
@@ -206,15 +206,15 @@ def test_padding_a_bucket_and_back_with_gradients() -> None:
 
 def test_squares_of_pairs_with_gradients() -> None:
     bucket = Bucket.of(torch.tensor([2, 0, 3]))
-    a, b = triangles(bucket.lengths, bucket.longest)
-    y = (10.0 * a + b)[:, None].double().expand(-1, 2).clone().requires_grad_()
-    square = squares(y, bucket)
+    pairs = Pairs.of(bucket, 9)
+    y = (10.0 * pairs.a + pairs.b)[:, None].double().expand(-1, 2).clone().requires_grad_()
+    square = squares(y, bucket, pairs)
     assert square.shape == (2, 3, 3, 3)
     assert square[0, 2].tolist() == [[22.0, 32.0, 42.0], [32.0, 33.0, 43.0], [42.0, 43.0, 44.0]]
     assert square[1, 0, :2].tolist() == [[0.0, 10.0, float("-inf")], [10.0, 11.0, float("-inf")]]
 
     def weights(y: Tensor) -> tuple[Tensor, Tensor]:
-        square = squares(y / 10, bucket).softmax(-1)
+        square = squares(y / 10, bucket, pairs).softmax(-1)
         return square[:, 0, :2], square[:, 2]
 
     assert torch.autograd.gradcheck(weights, y)

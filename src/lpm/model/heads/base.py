@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lpm.data.batch import Batch
 from lpm.data.schema import Field
-from lpm.model.layers import sent
+from lpm.data.transfer import sent
 from lpm.model.packing import Hidden
 from lpm.model.view import Streams, View
 

@@ -5,7 +5,7 @@ All of them keep the contract of `lpm.model.sets.base`; a model takes any of the
 
 from __future__ import annotations
 
-from lpm.model.sets.base import SetBackbone, SetConfig
+from lpm.model.sets.base import SetBackbone, SetConfig, SetPlan
 from lpm.model.sets.deep_sets import DeepSets, DeepSetsConfig
 from lpm.model.sets.lorentz import Lorentz, LorentzConfig
 from lpm.model.sets.particle_net import ParticleNet, ParticleNetConfig
@@ -24,6 +24,7 @@ __all__ = [
     "ParticleTransformerConfig",
     "SetBackbone",
     "SetConfig",
+    "SetPlan",
 ]
 
 AnySetConfig = DeepSetsConfig | ParticleNetConfig | ParticleTransformerConfig | LorentzConfig

@@ -19,12 +19,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lpm.data.batch import Batch
+from lpm.data.transfer import sent
 from lpm.physics.couplings import OBJECTS
 from lpm.physics.kinematics import cartesian
 from lpm.tokens import Tokenizer
 from lpm.tokens.base import gather_fields
 
-__all__ = ["SetBackbone", "SetConfig", "species"]
+__all__ = ["SetBackbone", "SetConfig", "SetPlan", "species"]
 
 
 def species(batch: Batch, path: str | None, of: str) -> Int[Tensor, " T"]:
@@ -49,7 +50,7 @@ def species(batch: Batch, path: str | None, of: str) -> Int[Tensor, " T"]:
         raise ValueError(f"{path}: expected a category that says what each row is, got kind {field.kind}")
     table = [OBJECTS.index(label) if label in OBJECTS else len(OBJECTS) for label in field.labels]
     known = torch.where(values.isfinite(), values, field.size).long()
-    return torch.tensor([*table, len(OBJECTS)], device=values.device)[known]
+    return sent(torch.tensor([*table, len(OBJECTS)]), values.device)[known]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +129,10 @@ class SetConfig:
         return torch.stack([*cartesian(pt, eta, phi), *(more or [pt * eta.cosh()])], 1)
 
 
+class SetPlan:
+    """What a backbone works out of the lengths of events before a step; each says what that is."""
+
+
 class SetBackbone(nn.Module):
     """Features and four-momenta in, hidden states of rows and of events out.
 
@@ -140,6 +145,18 @@ class SetBackbone(nn.Module):
     config: SetConfig
     normal: bool = True
 
+    def plan(self, offsets: Int[Tensor, " starts"], device: torch.device) -> SetPlan | None:
+        """What follows from the lengths of events, worked out once a batch; None if nothing is needed.
+
+        The lengths decide shapes: a step that asked an accelerator for them would wait for it, and could not be
+        compiled as one graph.
+
+        Args:
+            offsets: (B + 1,) starts of the events, on the CPU.
+            device: Of the step.
+        """
+        return None
+
     def forward(
         self,
         features_TF: Float[Tensor, "T F"],
@@ -147,6 +164,7 @@ class SetBackbone(nn.Module):
         offsets: Int[Tensor, " starts"],
         token_1D: Float[Tensor, "1 D"],
         species_T: Int[Tensor, " T"] | None = None,
+        plan: SetPlan | None = None,
     ) -> tuple[Float[Tensor, "T D"], Float[Tensor, "B D"]]:
         """Hidden states (T, D) of the rows, and (B, D) of the events.
 
@@ -156,6 +174,7 @@ class SetBackbone(nn.Module):
             offsets: (B + 1,) starts of the events; they may be empty.
             token_1D: The class token, with which the state of an event begins.
             species_T: What each row is, as `species` says; None if the backbone does not ask.
+            plan: What `plan` made of the offsets; None to make it here, which waits for an accelerator.
         """
         raise NotImplementedError
 

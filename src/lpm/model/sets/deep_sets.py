@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lpm.data.batch import Ragged
-from lpm.model.sets.base import SetBackbone, SetConfig
+from lpm.model.sets.base import SetBackbone, SetConfig, SetPlan
 
 __all__ = ["DeepSets", "DeepSetsConfig"]
 
@@ -81,6 +81,7 @@ class DeepSets(SetBackbone):
         offsets: Int[Tensor, " starts"],
         token_1D: Float[Tensor, "1 D"],
         species_T: Int[Tensor, " T"] | None = None,
+        plan: SetPlan | None = None,
     ) -> tuple[Float[Tensor, "T D"], Float[Tensor, "B D"]]:
         """Hidden states (T, D), each that of a set which holds this row alone, and (B, D) of the events."""
         x_TC = self.each(features_TF)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -32,7 +33,17 @@ from lpm.model.pair_terms import KINEMATIC, PairTermsConfig
 from lpm.model.sets.buckets import Bucket
 from lpm.model.sets.norm_stack import CHUNK, NormStack
 
-__all__ = ["Interactions", "RowNorm", "describe", "follow", "kinematics", "pair_features", "squares", "triangles"]
+__all__ = [
+    "Interactions",
+    "Pairs",
+    "RowNorm",
+    "describe",
+    "follow",
+    "kinematics",
+    "pair_features",
+    "squares",
+    "triangles",
+]
 
 EPS = 1e-8
 """Floor of what a logarithm is taken of, in GeV or GeV²."""
@@ -78,23 +89,53 @@ def describe(
     return torch.stack(physics.pick(dict(zip(KINEMATIC, features_4P, strict=True)), a_P, b_P))
 
 
-def triangles(lengths: Int[Tensor, " G"], longest: int) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The pairs of a bucket.
+
+    Args:
+        a: (P,) a row of each.
+        b: (P,) the other row.
+    """
+
+    a: Int[Tensor, " P"]
+    b: Int[Tensor, " P"]
+
+    @classmethod
+    def of(cls, bucket: Bucket, count: int) -> Pairs:
+        """The pairs of a bucket, on its device.
+
+        Args:
+            bucket: The bucket.
+            count: How many there are, which the device is not asked for.
+        """
+        return cls(*triangles(bucket.lengths, bucket.longest, count))
+
+
+def triangles(
+    lengths: Int[Tensor, " G"], longest: int, count: int | None = None
+) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:
     """Rows (a, b) of the pairs of events with the given lengths whose rows follow one another.
+
+    Args:
+        lengths: Of the events.
+        longest: The largest of them.
+        count: P; None to ask the device for it.
 
     Example:
         >>> [x.tolist() for x in triangles(torch.tensor([2, 1]), longest=2)]
         [[0, 1, 1, 2], [0, 0, 1, 2]]
     """
-    count, device = lengths * (lengths + 1) // 2, lengths.device
-    event = torch.repeat_interleave(torch.arange(len(lengths), device=device), count)
+    each_G, device = lengths * (lengths + 1) // 2, lengths.device
+    event_P = torch.repeat_interleave(torch.arange(len(lengths), device=device), each_G, output_size=count)
     # The triangle of an event is the beginning of the triangle of any longer one.
-    place = torch.arange(len(event), device=device) - (count.cumsum(0) - count)[event]
+    place_P = torch.arange(len(event_P), device=device) - (each_G.cumsum(0) - each_G)[event_P]
     row, column = torch.tril_indices(longest, longest, device=device)
-    first = (lengths.cumsum(0) - lengths)[event]
-    return first + row[place], first + column[place]
+    first_P = (lengths.cumsum(0) - lengths)[event_P]
+    return first_P + row[place_P], first_P + column[place_P]
 
 
-def squares(y_PH: Float[Tensor, "P H"], bucket: Bucket) -> Float[Tensor, "H G L L"]:
+def squares(y_PH: Float[Tensor, "P H"], bucket: Bucket, pairs: Pairs) -> Float[Tensor, "H G L L"]:
     """Numbers of pairs as one symmetric square an event and head, minus infinity where the key is padding.
 
     Where the query is padding, the square holds anything, and no gradient is taken from there.
@@ -104,7 +145,7 @@ def squares(y_PH: Float[Tensor, "P H"], bucket: Bucket) -> Float[Tensor, "H G L 
     count = n * (n + 1) // 2
     pair_GLL = (count.cumsum(0) - count)[:, None, None] + high * (high + 1) // 2 + low
     pair_N = pair_GLL.clamp_max(len(y_PH) - 1).flatten()
-    square_HN: Tensor = _Mirror.apply(y_PH, pair_N, bucket)  # type: ignore[no-untyped-call]
+    square_HN: Tensor = _Mirror.apply(y_PH, pair_N, pairs.a, pairs.b, bucket.places, bucket.valid)  # type: ignore[no-untyped-call]
     padding_GL = at >= n.clamp_min(1)[:, None]  # an event without particles looks somewhere, and at nothing
     return square_HN.view(-1, *pair_GLL.shape).masked_fill_(padding_GL[:, None], float("-inf"))
 
@@ -113,19 +154,21 @@ class _Mirror(torch.autograd.Function):
     """Each pair to its two places. The gradient of a pair is the sum of two selections, without atomic sums."""
 
     @staticmethod
-    def forward(ctx: Any, y_PH: Tensor, pair_N: Tensor, bucket: Bucket) -> Tensor:
-        ctx.bucket = bucket
+    def forward(
+        ctx: Any, y_PH: Tensor, pair_N: Tensor, a_P: Tensor, b_P: Tensor, place_R: Tensor, valid_GL: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(a_P, b_P, place_R, valid_GL)
         return y_PH.T.contiguous().index_select(1, pair_N)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        a_P, b_P = triangles(ctx.bucket.lengths, ctx.bucket.longest)
-        to_P, length = ctx.bucket.places, ctx.bucket.longest
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        a_P, b_P, place_R, valid_GL = ctx.saved_tensors
+        length = valid_GL.shape[1]
         # Row r of the bucket is particle `place % L` of event `place // L`.
-        ab_P = to_P[a_P] * length + to_P[b_P] % length
-        ba_P = to_P[b_P] * length + to_P[a_P] % length
+        ab_P = place_R[a_P] * length + place_R[b_P] % length
+        ba_P = place_R[b_P] * length + place_R[a_P] % length
         both_HP = grads[0].index_select(1, ab_P) + grads[0].index_select(1, ba_P)
-        return (both_HP * torch.where(a_P == b_P, 0.5, 1.0)).T, None, None
+        return (both_HP * torch.where(a_P == b_P, 0.5, 1.0)).T, None, None, None, None, None
 
 
 class RowNorm(nn.BatchNorm1d):

@@ -23,6 +23,7 @@ B events, H heads, E head width.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,12 +35,9 @@ from torch import Tensor, nn
 from lpm.data.batch import Ragged
 from lpm.model.attention import Plan, attend, plan
 from lpm.model.packing import Layout
-from lpm.model.sets.base import SetBackbone, SetConfig
+from lpm.model.sets.base import SetBackbone, SetConfig, SetPlan
 
 __all__ = ["Lorentz", "LorentzConfig"]
-
-METRIC = (-1.0, -1.0, -1.0, 1.0)
-"""Of (px, py, pz, E)."""
 
 FLOOR = 1.0
 """Added in quadrature to the mass of an event, in GeV: one of a single massless particle has no scale of its own."""
@@ -93,7 +91,12 @@ def square(v_SV4: Float[Tensor, "S V 4"], w_SV4: Float[Tensor, "S V 4"]) -> Floa
         >>> square(p, p).item()
         16.0
     """
-    return (v_SV4 * w_SV4 * v_SV4.new_tensor(METRIC)).sum(-1)
+    return (v_SV4 * w_SV4 * _metric(v_SV4)).sum(-1)
+
+
+def _metric(like: Tensor) -> Tensor:
+    """Of (px, py, pz, E). Written where it is needed: numbers copied to an accelerator would be waited for."""
+    return torch.cat([like.new_full((3,), -1.0), like.new_ones(1)])
 
 
 def _mix(v_SV4: Tensor, weight: Tensor) -> Tensor:
@@ -159,13 +162,26 @@ class Block(nn.Module):
         size, each, some = len(x_SC), x_SC.shape[1] // heads, v_SV4.shape[1] // heads
         scalars = self.qkv(x_SC).view(size, 3, heads, each)
         vectors = _mix(v_SV4, self.qkv_vectors.weight).view(size, 3, heads, some, 4)
-        metric = vectors.new_ones(3, 1, 1, 4)
-        metric[1] = vectors.new_tensor(METRIC)
+        one = vectors.new_ones(4)
+        metric = torch.stack([one, _metric(vectors), one])[:, None, None]  # of queries, keys and values
         qkv_S3HE = torch.cat([scalars, (vectors * metric).flatten(3)], 3)
         y_SHE = attend(qkv_S3HE, plan, causal=False)
         y_SC, w_SV4 = torch.split(y_SHE, [scalars.shape[3], vectors.shape[3] * 4], 2)
         w_SV4 = w_SV4.reshape(v_SV4.shape)
         return self.out(y_SC.flatten(1)), _mix(w_SV4, self.out_vectors.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class WithToken(SetPlan):
+    """Where the rows of each event and its class token lie, and how to attend among them.
+
+    Args:
+        layout: The token first, then the rows.
+        attention: Its plan.
+    """
+
+    layout: Layout
+    attention: Plan
 
 
 class Lorentz(SetBackbone):
@@ -191,6 +207,11 @@ class Lorentz(SetBackbone):
             for layer in (block.out, block.out_vectors, block.down, block.down_vectors):
                 layer.weight.data *= (2 * c.depth) ** -0.5
 
+    def plan(self, offsets: Int[Tensor, " starts"], device: torch.device) -> WithToken:
+        """Rows behind a class token, and length groups."""
+        layout = Layout.of({"row": offsets}, prefix=1)
+        return WithToken(layout.to(device), plan(layout.offsets).to(device))
+
     def forward(
         self,
         features_TF: Float[Tensor, "T F"],
@@ -198,13 +219,16 @@ class Lorentz(SetBackbone):
         offsets: Int[Tensor, " starts"],
         token_1D: Float[Tensor, "1 D"],
         species_T: Int[Tensor, " T"] | None = None,
+        plan: SetPlan | None = None,
     ) -> tuple[Float[Tensor, "T D"], Float[Tensor, "B D"]]:
         """Hidden states (T, D) of the rows, and (B, D) of the class tokens, which see the rows of their event."""
         device = features_TF.device
-        layout = Layout.of({"row": offsets.cpu()}, prefix=1)
-        ground, layout = plan(layout.offsets).to(device), layout.to(device)
+        plan = plan or self.plan(offsets.cpu(), device)
+        assert isinstance(plan, WithToken)
+        layout = plan.layout
         # In half precision the products of vectors would be lost: large numbers cancel in them.
-        with torch.autocast(device.type, enabled=False):
+        half = torch.amp.is_autocast_available(device.type)
+        with torch.autocast(device.type, enabled=False) if half else nullcontext():
             scalars_T2, vectors_TN4 = self._given(Ragged(momenta_T4, offsets), features_TF.dtype)
             x_TC = self.embed(torch.cat([features_TF, scalars_T2], 1))
             v_TV4 = _mix(vectors_TN4, self.embed_vectors.weight)
@@ -212,7 +236,7 @@ class Lorentz(SetBackbone):
             x_SC = token_1D.expand(layout.size, -1).index_copy(0, at, x_TC)
             v_SV4 = v_TV4.new_zeros(layout.size, *v_TV4.shape[1:]).index_copy(0, at, v_TV4)
             for block in self.blocks:
-                x_SC, v_SV4 = block(x_SC, v_SV4, ground)
+                x_SC, v_SV4 = block(x_SC, v_SV4, plan.attention)
             y_SC, v_SV4 = self.norm_vectors(x_SC, v_SV4)
             x_SD = self.norm(x_SC + self.last(torch.cat([y_SC, self.products(v_SV4)], 1)))
         return x_SD[at], x_SD[layout.prefix[:, 0]]
@@ -229,7 +253,7 @@ class Lorentz(SetBackbone):
         v_T4 = p_T4 * (n_T / mass_T)[:, None]
         given = [v_T4]
         if self.config.symmetry != "lorentz":
-            given.append(v_T4 * v_T4.new_tensor([1.0, 1.0, 0.0, 0.0]))
+            given.append(v_T4 * torch.cat([v_T4.new_ones(2), v_T4.new_zeros(2)]))
         if self.config.symmetry == "rotation":
-            given += [v_T4.new_tensor(axis).expand_as(v_T4) for axis in ([0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0])]
+            given += [axis.expand_as(v_T4) for axis in torch.eye(4, dtype=v_T4.dtype, device=v_T4.device)[2:]]
         return scalars_T2.to(dtype), torch.stack(given, 1).to(dtype)

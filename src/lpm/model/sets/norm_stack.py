@@ -172,5 +172,7 @@ def _affine(layer: tuple[Tensor, ...], mean: Tensor, variance: Tensor, eps: floa
 
 
 def _chunks(x: Tensor) -> Iterator[slice]:
-    size = CHUNK if x.device.type == "cpu" else max(1, len(x))
-    return (slice(i, i + size) for i in range(0, len(x), size))
+    """Pieces of the rows; all at once on an accelerator, and compiled, for a graph would hold their number."""
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
+        return iter((slice(None),) if len(x) else ())
+    return (slice(i, i + CHUNK) for i in range(0, len(x), CHUNK))

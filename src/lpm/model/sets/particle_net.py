@@ -28,10 +28,10 @@ from lpm.data.batch import Ragged
 from lpm.model.adapt import LowRank
 from lpm.model.layers import Dropout
 from lpm.model.pair_terms import PairTermsConfig
-from lpm.model.sets.base import SetBackbone, SetConfig
+from lpm.model.sets.base import SetBackbone, SetConfig, SetPlan
 from lpm.model.sets.buckets import ByLength
 from lpm.model.sets.interactions import RowNorm, describe, follow, kinematics
-from lpm.model.sets.neighbours import Neighbours
+from lpm.model.sets.neighbours import Neighbours, Room
 from lpm.model.sets.norm_stack import CHUNK, NormStack
 from lpm.physics.kinematics import collider
 
@@ -156,6 +156,10 @@ class ParticleNet(SetBackbone):
         self.blocks = nn.ModuleList(EdgeConv(i, b, terms) for i, b in zip(inputs, c.blocks, strict=True))
         self.last, self.drop = nn.Linear(width, width), Dropout(c.dropout)
 
+    def plan(self, offsets: Int[Tensor, " starts"], device: torch.device) -> Room:
+        """Buckets of similar length, and room for neighbours."""
+        return Room.of(ByLength.of(offsets, device=device), self.config.neighbours).to(device)
+
     def forward(
         self,
         features_TF: Float[Tensor, "T F"],
@@ -163,17 +167,20 @@ class ParticleNet(SetBackbone):
         offsets: Int[Tensor, " starts"],
         token_1D: Float[Tensor, "1 D"],
         species_T: Int[Tensor, " T"] | None = None,
+        plan: SetPlan | None = None,
     ) -> tuple[Float[Tensor, "T D"], Float[Tensor, "B D"]]:
         """Hidden states (T, D) of the particles behind the last block, and (B, D) of the events behind the last layer.
 
         The class token is added to the mean over particles, and is all that an event without particles has.
         """
-        events = ByLength.of(offsets, len(features_TF))
+        plan = plan or self.plan(offsets.cpu(), features_TF.device)
+        assert isinstance(plan, Room)
+        events = plan.events
         x_TC, p_T4 = self.norm_features(features_TF[events.rows]), momenta_T4[events.rows]
         kinds_T = None if species_T is None else species_T[events.rows]
         place_T2 = torch.stack(collider(*p_T4[:, :3].unbind(1))[1:], 1)
         for i, block in enumerate(self.blocks):
-            near = Neighbours.of(place_T2 if i == 0 else x_TC, events, self.config.neighbours, angle=i == 0)
+            near = Neighbours.of(place_T2 if i == 0 else x_TC, plan, angle=i == 0)
             x_TC = block(x_TC, near, self._terms(p_T4, kinds_T, near))
         x_TC = x_TC[events.rows.argsort()]
         event_BD = F.relu(self.last(Ragged(x_TC, offsets).mean() + token_1D))
@@ -184,7 +191,6 @@ class ParticleNet(SetBackbone):
         if self.norm_terms is None:
             return None
         p_7T = kinematics(p_T4)
-        own_E = near.own
-        kinds = (None, None) if kinds_T is None else (kinds_T[own_E], kinds_T[near.other])
-        out: Tensor = self.norm_terms(describe(p_7T[:, own_E], p_7T[:, near.other], self.config.physics, *kinds).T)
+        kinds = (None, None) if kinds_T is None else (kinds_T[near.own], kinds_T[near.other])
+        out: Tensor = self.norm_terms(describe(p_7T[:, near.own], p_7T[:, near.other], self.config.physics, *kinds).T)
         return out

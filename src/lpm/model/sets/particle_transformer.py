@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from lpm.model.layers import Dropout
 from lpm.model.pair_terms import PairTermsConfig
-from lpm.model.sets.base import SetBackbone, SetConfig
+from lpm.model.sets.base import SetBackbone, SetConfig, SetPlan
 from lpm.model.sets.buckets import Bucket, ByLength
-from lpm.model.sets.interactions import Interactions, RowNorm, describe, kinematics, squares, triangles
+from lpm.model.sets.interactions import Interactions, Pairs, RowNorm, describe, kinematics, squares
 
 __all__ = ["ParticleTransformer", "ParticleTransformerConfig"]
 
@@ -146,8 +146,7 @@ class ClassBlock(_Weights):
         self, token_GD: Float[Tensor, "G D"], bucket: Bucket, x_RD: Float[Tensor, "R D"]
     ) -> Float[Tensor, "G D"]:
         """States of the class tokens."""
-        padding_GL = torch.arange(bucket.longest, device=x_RD.device) >= bucket.lengths[:, None]
-        return self.look(token_GD, bucket.pad(self.norm_in(x_RD)), padding_GL)
+        return self.look(token_GD, bucket.pad(self.norm_in(x_RD)), ~bucket.valid)
 
     def look(
         self, token_GD: Float[Tensor, "G D"], rows_GLD: Float[Tensor, "G L D"], padding_GL: Bool[Tensor, "G L"]
@@ -169,6 +168,19 @@ class ClassBlock(_Weights):
         hidden_GL = F.pad(padding_GL, (1, 0))
         seen_GHL: Tensor = (q_GHD @ u_GLD.mT).masked_fill(hidden_GL[:, None], float("-inf")).softmax(-1)
         return seen_GHL
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped(SetPlan):
+    """Events in buckets, and the pairs of each.
+
+    Args:
+        events: The buckets.
+        pairs: Of each of them.
+    """
+
+    events: ByLength
+    pairs: tuple[Pairs, ...]
 
 
 class ParticleTransformer(SetBackbone):
@@ -207,6 +219,13 @@ class ParticleTransformer(SetBackbone):
                 block.out.weight /= (2 * i) ** 0.5
                 block.down.weight /= (2 * i) ** 0.5
 
+    def plan(self, offsets: Int[Tensor, " starts"], device: torch.device) -> Grouped:
+        """Buckets of similar length, and their pairs."""
+        here = ByLength.of(offsets, device=device)
+        there = here.to(device)
+        counts = [int((b.lengths * (b.lengths + 1) // 2).sum()) for b in here.buckets]
+        return Grouped(there, tuple(map(Pairs.of, there.buckets, counts)))
+
     def forward(
         self,
         features_TF: Float[Tensor, "T F"],
@@ -214,19 +233,23 @@ class ParticleTransformer(SetBackbone):
         offsets: Int[Tensor, " starts"],
         token_1D: Float[Tensor, "1 D"],
         species_T: Int[Tensor, " T"] | None = None,
+        plan: SetPlan | None = None,
     ) -> tuple[Float[Tensor, "T D"], Float[Tensor, "B D"]]:
         """Hidden states (T, D) of the particles, and (B, D) of the class token of each event after the last norm."""
-        sorted_ = ByLength.of(offsets, len(features_TF))
+        plan = plan or self.plan(offsets.cpu(), features_TF.device)
+        assert isinstance(plan, Grouped)
+        sorted_ = plan.events
         x_TD = self.embed(self.norm_features(features_TF[sorted_.rows]))
         p_7T, counts = kinematics(momenta_T4[sorted_.rows]), sorted_.counts
         kinds = torch.split(species_T[sorted_.rows], counts) if species_T is not None else [None] * len(counts)
-        parts = zip(torch.split(p_7T, counts, 1), kinds, sorted_.buckets, strict=True)
-        pairs = (_pairs(p, kind, b, self.config.physics) for p, kind, b in parts)
+        parts = zip(torch.split(p_7T, counts, 1), kinds, plan.pairs, strict=True)
+        terms = (_terms(p, kind, pairs, self.config.physics) for p, kind, pairs in parts)
         bodies, events = [], []
-        for x_RD, bucket, y_PH in zip(
-            torch.split(x_TD, counts), sorted_.buckets, self.interactions(pairs), strict=True
+        for x_RD, bucket, pairs, y_PH in zip(
+            torch.split(x_TD, counts), sorted_.buckets, plan.pairs, self.interactions(terms), strict=True
         ):
-            x_RD, event_GD = self._bucket(x_RD, bucket, y_PH, token_1D)
+            bias_HGLL = squares(y_PH, bucket, pairs) if bucket.longest else None
+            x_RD, event_GD = self._bucket(x_RD, bucket, bias_HGLL, token_1D)
             bodies.append(x_RD)
             events.append(event_GD)
         return torch.cat(bodies)[sorted_.rows.argsort()], torch.cat(events)[sorted_.events.argsort()]
@@ -262,9 +285,10 @@ class ParticleTransformer(SetBackbone):
         out: Tensor = self.norm(token_BD)
         return out
 
-    def _bucket(self, x_RD: Tensor, bucket: Bucket, y_PH: Tensor, token_1D: Tensor) -> tuple[Tensor, Tensor]:
-        if bucket.longest:
-            bias_HGLL = squares(y_PH, bucket)
+    def _bucket(
+        self, x_RD: Tensor, bucket: Bucket, bias_HGLL: Tensor | None, token_1D: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if bias_HGLL is not None:
             for block in self.blocks:
                 x_RD = block(x_RD, bucket, bias_HGLL)
         token_GD = token_1D.expand(len(bucket.lengths), -1)
@@ -273,8 +297,7 @@ class ParticleTransformer(SetBackbone):
         return x_RD, self.norm(token_GD)
 
 
-def _pairs(p_7R: Tensor, kind_R: Tensor | None, bucket: Bucket, physics: PairTermsConfig) -> Tensor:
+def _terms(p_7R: Tensor, kind_R: Tensor | None, pairs: Pairs, physics: PairTermsConfig) -> Tensor:
     """(K, P) terms of the pairs of a bucket."""
-    a_P, b_P = triangles(bucket.lengths, bucket.longest)
-    kinds = (None, None) if kind_R is None else (kind_R[a_P], kind_R[b_P])
-    return describe(p_7R[:, a_P], p_7R[:, b_P], physics, *kinds)
+    kinds = (None, None) if kind_R is None else (kind_R[pairs.a], kind_R[pairs.b])
+    return describe(p_7R[:, pairs.a], p_7R[:, pairs.b], physics, *kinds)
