@@ -130,6 +130,15 @@ def test_the_order_of_rows_changes_nothing(name: str, toy_jets: Jets) -> None:
     equal(*(gradients(model, model(x)["label"].mean()) for x in (batch, other)))
 
 
+def test_a_sum_in_single_precision_does_not_depend_on_the_order_of_rows(toy_jets: Jets) -> None:
+    """Of hundreds of rows, whose states need not be small."""
+    batch = of_lengths(toy_jets(400), [900, 600, 30, 1])
+    model = build("deep_sets", batch).float().eval()
+    with torch.no_grad():
+        a, b = (scores(model, x) for x in (batch, mixed(batch)))
+    torch.testing.assert_close(a, b, atol=0, rtol=1e-7)
+
+
 def test_the_order_of_events_changes_nothing(name: str, toy_jets: Jets) -> None:
     batch, order = toy_jets(40), torch.randperm(40, generator=torch.Generator().manual_seed(2))
     model = build(name, batch)

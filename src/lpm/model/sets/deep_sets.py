@@ -85,7 +85,9 @@ class DeepSets(SetBackbone):
     ) -> tuple[Float[Tensor, "T D"], Float[Tensor, "B D"]]:
         """Hidden states (T, D), each that of a set which holds this row alone, and (B, D) of the events."""
         x_TC = self.each(features_TF)
-        return self.whole(x_TC) + token_1D, self.whole(Ragged(x_TC, offsets).sum()) + token_1D
+        # In single precision a sum of many rows depends on their order, by more than answers may.
+        sum_BC = Ragged(x_TC.double(), offsets).sum().to(x_TC.dtype)
+        return self.whole(x_TC) + token_1D, self.whole(sum_BC) + token_1D
 
     def padded(
         self,
@@ -97,5 +99,5 @@ class DeepSets(SetBackbone):
     ) -> Float[Tensor, "B D"]:
         """See `SetBackbone.padded`."""
         x_BLC = self.each(features_BLF) * valid_BL[..., None]
-        out: Tensor = self.whole(x_BLC.sum(1)) + token_1D
+        out: Tensor = self.whole(x_BLC.double().sum(1).to(x_BLC.dtype)) + token_1D
         return out
