@@ -62,8 +62,6 @@ def evaluate(
     Raises:
         ValueError: If the task, a metric or a field does not exist, or a file cannot be read.
     """
-    from lpm.tasks import TASKS
-
     if task == "calorimeter":
         from lpm.cli.showers import Options, judge_showers
 
@@ -76,18 +74,23 @@ def evaluate(
         judge_showers(pred, truth, options)
         return
     _refuse_options_of_showers(context, task)
-    if task not in TASKS:
-        raise ValueError(f"unknown task {task!r}; there are: {', '.join(TASKS)}")
-    events = _load(pred), None if truth is None else _load(truth)
-    try:
-        found = TASKS[task].evaluate(*events, seed)
-    except ValueError as error:
-        raise ValueError(f"{pred}{'' if truth is None else f' against {truth}'}: {error}") from error
-    chosen = _choose(found, [m.strip() for m in metrics.split(",") if m.strip()])
+    chosen = _choose(_measured(task, pred, truth, seed), [m.strip() for m in metrics.split(",") if m.strip()])
     if as_json:
         typer.echo(json.dumps({name: e.to_json() for name, e in chosen.items()}))
     else:
         _print(f"{task}: {pred.name}", chosen)
+
+
+def _measured(task: str, pred: Path, truth: Path | None, seed: int) -> dict[str, Estimate]:
+    from lpm.tasks import TASKS
+
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}; there are: {', '.join(TASKS)}")
+    events = _load(pred), None if truth is None else _load(truth)
+    try:
+        return TASKS[task].evaluate(*events, seed)
+    except ValueError as error:
+        raise ValueError(f"{pred}{'' if truth is None else f' against {truth}'}: {error}") from error
 
 
 def _refuse_options_of_showers(context: typer.Context, task: str) -> None:

@@ -92,15 +92,27 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
         once, held = (Source(p, where=wanted, **ordered) for p in (train, valid))
         source = Source(train, where=wanted, ahead=AHEAD, **mixed)
         return Data(source, once.rewind, held.rewind, source.events)
+    return _in_memory(config, batch, wanted, ordered, {**mixed, "ahead": AHEAD if far else 0})
+
+
+def _in_memory(
+    config: RunConfig,
+    batch: Batch | None,
+    wanted: Callable[[Batch], Tensor] | None,
+    ordered: dict[str, Any],
+    mixed: dict[str, Any],
+) -> Data:
+    """The same with all events in memory, as a share is held out of them or only some are wanted."""
+    c = config.data
     files = None
     if batch is not None:
         whole = batch if wanted is None else batch[wanted(batch)]
     else:
-        files = Source(train, where=wanted, **ordered)
+        files = Source(list(c.train), where=wanted, **ordered)
         whole = Batch.cat(list(files))
     order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(config.seed))
-    if valid and batch is None:
-        kept = Batch.cat(list(Source(valid, where=wanted, **ordered)))
+    if c.valid and batch is None:
+        kept = Batch.cat(list(Source(list(c.valid), where=wanted, **ordered)))
     else:
         count = max(1, round(c.held * len(order)))
         kept, order = whole[order[:count]], order[count:]
@@ -118,8 +130,7 @@ def open_data(config: RunConfig, place: World, batch: Batch | None = None) -> Da
         place = int(order[number])
         return files.entries([place])[0] if files else f"{place} of those in memory"
 
-    source = Source.from_batch(chosen, origin=origin, ahead=AHEAD if far else 0, **mixed)
-    return Data(source, once.rewind, held.rewind, len(order))
+    return Data(Source.from_batch(chosen, origin=origin, **mixed), once.rewind, held.rewind, len(order))
 
 
 def _apart(train: Sequence[str], valid: Sequence[str]) -> None:
