@@ -102,6 +102,25 @@ def test_the_step_of_every_recipe_is_one_graph_for_batches_of_all_sizes(name: st
     assert said["graphs"] in ([1, 1, 1], [1, 2, 2])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["jets.top", *SOON])
+def test_batches_of_many_events_make_no_end_of_graphs(name: str) -> None:
+    """Eight length groups from 32 events on; a bucket more or less of a Particle Transformer is another graph."""
+    graphs = compiled((name,), sizes="33,41,36,48,45")[name]["graphs"]
+    assert graphs[-1] <= 3
+    assert graphs[-1] == graphs[-3]
+
+
+@pytest.mark.slow
+def test_inductor_gives_the_same_gradients_of_neighbours() -> None:
+    """Not of a Particle Transformer: the masses of its nearly collinear pairs are rounding noise, which it changes."""
+    if shutil.which("g++") is None:
+        pytest.skip("no C++ compiler, which inductor needs on the CPU")
+    name = "jets.particle_net"
+    said = compiled((name,), "inductor", "8,11")[name]
+    assert "error" not in said, said["error"]
+
+
 @pytest.mark.parametrize("kind", [torch.optim.AdamW, Muon])
 def test_a_step_never_waits_for_the_device(kind: type[torch.optim.Optimizer], toy_jets: Callable[..., Batch]) -> None:
     """Tensors of the device `meta` have shapes but no values: whoever asks for one, as a wait for a GPU does, fails."""

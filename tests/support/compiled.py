@@ -33,15 +33,20 @@ def step(model: Model, batch: Batch) -> dict[str, Tensor]:
 def compiled(name: str, backend: str, sizes: list[int]) -> dict[str, object]:
     """Graph breaks of a recipe's step, and graphs that there were after each batch of so many events.
 
+    With `eager`, the step is traced as it is trained, and numbers are compared where nothing is dropped. Of any other
+    backend they are compared without dropout.
+
     Raises:
         AssertionError: If losses or gradients differ from those of the step that is not compiled.
     """
     config = tiny(RECIPES[name](1)).model
     batches = [batch_of(config, n, seed=n) for n in sizes]
     model = model_of(config, batches[0])
-    for part in model.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0  # what is dropped depends on the order of random numbers
+    drops = [m for m in model.modules() if isinstance(m, torch.nn.Dropout) and m.p]
+    if backend != "eager":
+        for part in drops:
+            part.p = 0.0
+        drops = []
     before = {n: b.clone() for n, b in model.named_buffers()}
     wanted = [step(model, b) for b in batches]
     for n, b in model.named_buffers():
@@ -54,7 +59,8 @@ def compiled(name: str, backend: str, sizes: list[int]) -> dict[str, object]:
         found = step(model, batch)
         assert found.keys() == expected.keys()
         for n, x in found.items():
-            torch.testing.assert_close(x, expected[n], atol=1e-4, rtol=1e-3, msg=lambda m, n=n: f"{name}, {n}: {m}")
+            if not drops:  # what is dropped depends on the order of random numbers
+                torch.testing.assert_close(x, expected[n], atol=1e-4, rtol=1e-3, msg=lambda m, n=n: f"{name}, {n}: {m}")
         graphs.append(counters["stats"]["unique_graphs"])
     return {"breaks": sum(counters["graph_break"].values()), "graphs": graphs}
 

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from lpm.data.batch import Batch
 from lpm.data.schema import Schema
-from lpm.data.transfer import sent
 from lpm.model.heads.flow import Flow
 from lpm.model.model import Ground, Model, ModelConfig
 from lpm.model.view import Noised, Streams, View
@@ -70,7 +69,7 @@ class Distilled(Model):
         mover, of, k = teacher.head(name), head.config.of, head.config.jumps
         assert isinstance(mover, Flow)
         assert isinstance(head.view, Noised)
-        start = head.view.at(streams, sent(torch.randint(k, (len(batch),)) / k, self.prefix.device))
+        start = head.view.at(streams, (torch.randint(k, (len(batch),)) / k).to(self.prefix.dtype))  # from the CPU
         tokens = start[of]
         assert tokens.features is not None
         assert tokens.time is not None

@@ -19,7 +19,8 @@ class Dropout(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         """The entries that are kept, scaled up."""
         dropped = round(self.p * 2**16)
-        if not self.training or x.device.type != "cpu" or dropped in (0, 2**16):
+        plain = x.device.type != "cpu" or torch.compiler.is_compiling()  # which cannot trace random words
+        if not self.training or plain or dropped in (0, 2**16):
             return super().forward(x)
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(torch.iinfo(torch.int64).min, None)
         kept = words.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - 2**15
