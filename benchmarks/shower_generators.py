@@ -315,15 +315,25 @@ def fill(record: Record, o: argparse.Namespace, results: list[dict[str, Any]]) -
         with CaloChallengeReader(path) as reader:
             record.data.append({"name": short(path), "sha256": sha, "jets": len(reader), "events": "showers"})
     floor = next((r["floor"] for r in results), float("nan"))
+    judged_too = any(r["name"] == "simulation" for r in results)
+    late = [r["name"] for r in results for kind in ("high", "low") if min(r[f"{kind} kept after"]) > 0.75]
     record.notes = [
         f"Data set {o.dataset}, parametrised simulation. Classifiers of width {o.hidden}, {o.judged:,} steps of 1,000 "
         f"showers as in the challenge and {-(-o.judged // 4):,} with inputs scaled, {o.classifiers} of each kind; the "
-        f"best epoch of each is kept. The mean separation of equal samples is {1e3 * floor:.2g} × 1e-3; what a "
-        "perfect generator gets in each column stands in the row of the simulation.",
+        f"best epoch of each is kept. The mean separation of equal samples is {1e3 * floor:.2g} × 1e-3; "
+        + (
+            "what a perfect generator gets in each column stands in the row of the simulation."
+            if judged_too
+            else "equal samples have not been shown to these classifiers yet."
+        ),
         "CPU min are minutes of one core that the training took: compare rows that took as many.",
         "The challenge's numbers are those of Geant4 showers and of larger classifiers (arXiv 2410.21611): they say "
         "what such generators reach when trained to the end, not who is better.",
     ]
+    if late:
+        names = ", ".join(ROWS[n] for n in dict.fromkeys(late))
+        record.notes.append(f"All classifiers of one kind were best in the last quarter of their steps for: {names}. "
+                            "Longer training of these would tell more.")  # fmt: skip
     parts = {r["command"]: (r["commit"] or "unknown")[:12] for r in results}
     if set(parts) != {command()}:
         made_by = "; ".join(f"`{text}` (commit {commit})" for text, commit in parts.items())
