@@ -60,7 +60,8 @@ class _Stack(nn.Module):
         self.first, self.last = nn.Linear(inputs, WIDTH), nn.Linear(WIDTH, outputs)
         self.blocks = nn.ModuleList(_NormFormer() for _ in range(DEPTH))
 
-    def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
+    def forward(self, x: Tensor, offsets: Tensor, longest: int) -> Tensor:
+        """Rows to rows, event by event; `longest`, which lpm's own needs, is asked of the offsets here."""
         padded, mask = Ragged(self.first(x), offsets).padded()
         for block in self.blocks:
             padded = block(padded, mask)

@@ -158,7 +158,7 @@ def test_missing_features_are_filled_or_named(jets: Callable[[list[str]], Batch]
     assert bool(out.field("jet.score_H_bb").values.isfinite().all())
     run = tiny(fine(size=1, body="particle_transformer"))
     run = replace(run, data=replace(run.data, limit=0))
-    with pytest.raises(ValueError, match=r"the loss is not finite: label of .* \(\d+ of those in memory"):
+    with pytest.raises(ValueError, match=r"the loss is not finite: label, mass of .* \(\d+ of those in memory"):
         execute(run, tmp_path / "part", device="cpu", batch=holes)
 
 
