@@ -32,8 +32,6 @@ from lpm.model.heads import Classify
 from lpm.model.model import Model
 from lpm.model.packing import Layout
 from lpm.model.pairs import PairBias
-from lpm.model.sets.buckets import ByLength
-from lpm.model.sets.interactions import triangles
 from lpm.model.sets.particle_transformer import ParticleTransformer
 from lpm.model.view import Streams
 from lpm.tokens import Continuous, Hybrid
@@ -216,13 +214,13 @@ def _faded(model: Model, fades: Mapping[str, Tensor], streams: Streams, layout: 
         return out * strengths.pop(0)[..., None]
 
     def of_pairs(module: Any, args: Any, out: Iterator[Tensor]) -> list[Tensor]:
-        sorted_ = ByLength.of(offsets, len(fade_T))
-        faded = []
-        parts = torch.split(fade_T[sorted_.rows], sorted_.counts)
-        for mine, bucket, y_PH in zip(parts, sorted_.buckets, out, strict=True):
-            a_P, b_P = triangles(bucket.lengths, bucket.longest)
-            faded.append(y_PH * (0.5 * (mine[a_P] + mine[b_P]))[:, None])
-        return faded
+        assert isinstance(model.backbone, ParticleTransformer)
+        plan = model.backbone.plan(offsets.cpu(), fade_T.device)
+        parts = torch.split(fade_T[plan.events.rows], plan.events.counts)
+        return [
+            y_PH * (0.5 * (mine[pairs.a] + mine[pairs.b]))[:, None]
+            for mine, pairs, y_PH in zip(parts, plan.pairs, out, strict=True)
+        ]
 
     if isinstance(model.pairs, PairBias):
         hooks = [model.pairs.register_forward_hook(of_bias)]

@@ -23,7 +23,7 @@ def test_they_are_those_of_a_search_one_by_one(lengths: list[int]) -> None:
     n = torch.tensor(lengths, dtype=torch.int64)
     x = torch.randn(int(n.sum()), 3, generator=torch.Generator().manual_seed(0))
     offsets = torch.cat([n.new_zeros(1), n.cumsum(0)])
-    events = ByLength.of(offsets, len(x))
+    events = ByLength.of(offsets)
     near = Neighbours.of(x[events.rows], Room.of(events, k=16))
     assert len(near.own) == len(near.other) == sum(m * min(16, max(m - 1, 0)) for m in lengths)
     found: dict[int, set[int]] = {int(r): set() for r in events.rows}

@@ -89,14 +89,11 @@ class ByLength(SetPlan):
     buckets: tuple[Bucket, ...]
 
     @classmethod
-    def of(
-        cls, offsets: Int[Tensor, " starts"], rows: int | None = None, device: torch.device | None = None
-    ) -> ByLength:
+    def of(cls, offsets: Int[Tensor, " starts"], device: torch.device | None = None) -> ByLength:
         """Sort events with the given (B + 1,) offsets. What comes out lies on the CPU; see `to`.
 
         Args:
             offsets: On the CPU; an accelerator that has them is waited for.
-            rows: How many rows there are, if that is known.
             device: Where it is to be used, which decides how large buckets are; None for where the offsets are.
 
         Example:
@@ -107,7 +104,7 @@ class ByLength(SetPlan):
         device, offsets = device or offsets.device, offsets.cpu()
         lengths, order = offsets.diff().sort(stable=True)
         starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        shift = torch.repeat_interleave(offsets[order] - starts[:-1], lengths, output_size=rows)
+        shift = torch.repeat_interleave(offsets[order] - starts[:-1], lengths)
         # Small buckets stay in the cache of a processor; an accelerator wants few and large ones.
         size = EVENTS if device.type == "cpu" else max(EVENTS, -(-len(order) // BUCKETS))
         buckets = tuple(map(Bucket.of, torch.split(lengths, size)))

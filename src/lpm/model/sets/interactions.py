@@ -112,18 +112,16 @@ class Pairs:
         return cls(*triangles(bucket.lengths, bucket.longest, count))
 
 
-def triangles(
-    lengths: Int[Tensor, " G"], longest: int, count: int | None = None
-) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:
+def triangles(lengths: Int[Tensor, " G"], longest: int, count: int) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:
     """Rows (a, b) of the pairs of events with the given lengths whose rows follow one another.
 
     Args:
         lengths: Of the events.
         longest: The largest of them.
-        count: P; None to ask the device for it.
+        count: P.
 
     Example:
-        >>> [x.tolist() for x in triangles(torch.tensor([2, 1]), longest=2)]
+        >>> [x.tolist() for x in triangles(torch.tensor([2, 1]), longest=2, count=4)]
         [[0, 1, 1, 2], [0, 0, 1, 2]]
     """
     each_G, device = lengths * (lengths + 1) // 2, lengths.device
