@@ -1,24 +1,18 @@
 """Launchers: what they would write and run, to the letter; scripts that the shell and HTCondor understand."""
 
-import json
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lpm.train.launch import LAUNCHERS, Job, LaunchConfig, Plan, carry_out, check
+from lpm.train.launch import LAUNCHERS, Job, LaunchConfig, Plan, carry_out
 from lpm.train.launch.htcondor import script as condor_script
-from lpm.train.launch.options import USED_BY
-from lpm.train.launch.ranks import asks_for_restart, unsaved, what_failed
 from lpm.train.launch.slurm import script as slurm_script
-from lpm.train.memory import RestartError
 
 WORDS = ("-m", "lpm.cli", "train", "jets.top", "--out", "/runs/top")
 JOB = Job(Path("/runs/top"), WORDS)
@@ -347,126 +341,6 @@ def test_what_makes_no_sense_is_refused(options: dict[str, object], said: str) -
         plan(**options)
 
 
-OPTIONS = {"nodes": 2, "ranks": 4, "gpus": 3, "cpus": 2, "memory": "4G", "time": "01:00:00", "partition": "short",
-           "account": "atlas", "lead": 60, "extra": ("x",), "rendezvous": "n1:29400"}  # fmt: skip
-BESIDE = {("lead", "slurm"): {"time": "01:00:00"}, ("rendezvous", "torchrun"): {"nodes": 2},
-          ("nodes", "torchrun"): {"rendezvous": "n1:29400"}}  # fmt: skip
-"""Options that make sense with another one only."""
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize("kind", LAUNCHERS)
-def test_an_option_changes_what_is_run_or_is_refused(kind: Any, name: str) -> None:
-    if kind not in USED_BY[name]:
-        with pytest.raises(ValueError, match=rf"^--{name} belongs to --launch .*; got --launch {kind}$"):
-            check(LaunchConfig(kind=kind, **{name: OPTIONS[name]}))
-        return
-    beside: dict[str, Any] = BESIDE.get((name, kind), {})
-    config = LaunchConfig(kind=kind, python="python", **beside, **{name: OPTIONS[name]})
-    check(config)
-    without = replace(config, **{name: "n0:29400" if name == "rendezvous" else getattr(LaunchConfig, name)})
-    assert LAUNCHERS[kind]([JOB], config) != LAUNCHERS[kind]([JOB], without)
-
-
-@pytest.mark.parametrize(
-    ("options", "device", "said"),
-    [
-        ({"kind": "local", "ranks": 4}, "auto", "--ranks belongs to --launch torchrun, slurm or htcondor; got"),
-        ({"kind": "torchrun", "time": "01:00:00"}, "auto", "--time belongs to --launch slurm or htcondor; got"),
-        ({"kind": "slurm", "rendezvous": "n1:1"}, "auto", "--rendezvous belongs to --launch torchrun; got"),
-        ({"kind": "torchrun", "rendezvous": "n1:1"}, "auto", "several machines meet; got --nodes 1"),
-        ({"kind": "slurm", "lead": 60}, "auto", "got no --time"),
-        ({"kind": "torchrun", "ranks": 2}, "cuda:1", "use --device cuda, each takes its own"),
-        ({"kind": "slurm", "nodes": 2}, "cuda:0", "use --device cuda, each takes its own"),
-    ],
-)
-def test_what_would_be_passed_over_is_refused(options: dict[str, Any], device: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        check(LaunchConfig(**options), device)
-
-
-def test_one_process_may_choose_its_gpu() -> None:
-    check(LaunchConfig(kind="torchrun", gpus=1), "cuda:1")
-    check(LaunchConfig(), "cuda:1")
-    check(LaunchConfig(kind="torchrun", gpus=2), "cuda")
-
-
 def test_htcondor_refuses_spaces_in_folders() -> None:
     with pytest.raises(ValueError, match="without spaces"):
         plan(Job(Path("/my runs/top"), WORDS), kind="htcondor")
-
-
-class Failure:
-    """What torch tells of a process that failed."""
-
-    def __init__(self, exitcode: int, message: object = "", timestamp: int = 0) -> None:
-        self.exitcode, self.message, self.timestamp = exitcode, message, timestamp
-
-
-def test_the_rank_that_failed_first_is_named() -> None:
-    lost, wrong = Failure(1), Failure(1, {"message": "ValueError: bad\nfile"}, timestamp=5)
-    assert what_failed({0: lost, 3: wrong}) == "rank 3 failed: ValueError: bad file"
-    assert what_failed({0: lost, 1: Failure(-9, timestamp=4)}) == (
-        "rank 1 failed: killed by SIGKILL, perhaps for want of memory"
-    )
-    alone = Failure(1, {"message": "ConnectionError: another rank went away"})
-    assert what_failed({0: alone, 1: Failure(-9, timestamp=4)}).startswith("rank 1 failed: killed")
-    assert what_failed({0: alone}) == "rank 0 failed: ConnectionError: another rank went away"
-    assert what_failed({0: Failure(1, timestamp=4), 1: lost}) == "rank 1 failed: exit code 1"
-
-
-def test_a_rank_that_asks_for_another_start_is_heard_though_it_was_stopped_on_its_way_out() -> None:
-    asks = {"message": f"{RestartError.__name__}: rank 1 is out of memory"}
-    assert asks_for_restart(Failure(75))
-    assert asks_for_restart(Failure(-15, asks))
-    assert not asks_for_restart(Failure(1, {"message": "ConnectionError: another rank went away"}))
-    assert not asks_for_restart(Failure(-15, "Signal 15 received"))
-
-
-def test_why_a_state_could_not_be_saved(tmp_path: Path) -> None:
-    """Another rank that went away is not the reason, and a report may be cut."""
-    says = {"a": "ConnectionError: lost", "b": "RestartError: memory", "d": "ValueError: disk\nfull"}
-    for name, text in says.items():
-        (tmp_path / name).write_text(json.dumps({"message": {"message": text}}))
-    (tmp_path / "c").write_text('{"message"')
-    assert not unsaved(tmp_path / name for name in "abc")
-    assert unsaved(tmp_path / name for name in "abcd") == "ValueError: disk full"
-
-
-RANKS = """if True:
-    import json, os, pathlib, signal, sys
-    def fails(number, text):
-        report = {"message": {"message": text, "extraInfo": {"timestamp": "1"}}}
-        pathlib.Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(report))
-        os._exit(number)
-    def saves(*_):
-        fails(1, "ValueError: disk full") if sys.argv[1] == "full" else os._exit(130)
-    if sys.argv[1] == "memory":
-        fails(75, "RestartError: too little") if os.environ["RANK"] == "1" else fails(1, "ConnectionError: lost")
-    signal.signal(signal.SIGTERM, saves)
-    os.kill(os.getppid(), signal.SIGTERM)
-    while True: signal.pause()
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize(
-    ("way", "code", "said"),
-    [
-        (
-            "memory",
-            75,
-            "lpm: rank 1 failed: RestartError: too little; all ranks were stopped, the last checkpoint is kept",
-        ),
-        ("full", 1, "lpm: a rank failed when asked to stop: ValueError: disk full; the last checkpoint is kept"),
-        ("saved", 130, ""),
-    ],
-)
-def test_how_ranks_ended_is_told_by_the_exit_code(way: str, code: int, said: str, tmp_path: Path) -> None:
-    program = tmp_path / "rank.py"
-    program.write_text(RANKS)
-    ranks = "2" if way == "memory" else "1"
-    words = ["-m", "lpm.train.launch.ranks", "--standalone", f"--nproc-per-node={ranks}", str(program), way]
-    done = subprocess.run([sys.executable, *words], check=False, capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, done.stderr
-    assert [line for line in done.stderr.splitlines() if line.startswith("lpm: ")] == ([said] if said else [])
